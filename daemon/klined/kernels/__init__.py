@@ -1,1 +1,1 @@
-"""Numeric step functions over flat float64 rows: interpreted in the daemon, compiled over many lanes, equal bit for bit."""
+"""Numeric step functions over flat float64 rows: interpreted in the daemon, compiled over lanes, equal bit for bit."""
