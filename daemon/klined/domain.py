@@ -1,8 +1,8 @@
 """The values that travel through klined: frozen, checked where they are made, never in between.
 
-Times are UTC epoch milliseconds (`*_ms`). Prices and volumes of bars are float64; quantities, prices and fees of orders and
-fills are Decimal. Quantities are in the base asset, signed: + buys, - sells. A symbol is the unified name, `ETH/USDT` on
-spot and `ETH/USDT:USDT` for a USDT-margined perpetual.
+Times are UTC epoch milliseconds (`*_ms`). Prices and volumes of bars are float64; quantities, prices and fees of
+orders and fills are Decimal. Quantities are in the base asset, signed: + buys, - sells. A symbol is the unified name,
+`ETH/USDT` on spot and `ETH/USDT:USDT` for a USDT-margined perpetual.
 """
 
 from decimal import Decimal
@@ -287,7 +287,7 @@ class Disproved(Struct, frozen=True, tag=True):
 
 
 class Unsent(Struct, frozen=True, tag=True):
-    """An in-process venue proves from its durable ledger that the request never left: it may be sent for the first time."""
+    """An in-process venue proves from its durable ledger that the request never left: the first send is still due."""
 
     client_id: str
 

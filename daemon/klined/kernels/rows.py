@@ -4,13 +4,15 @@ A memoryview row gives and takes plain floats and is about twice as fast as inde
 code and snapshots see the very same bytes.
 """
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from klined.domain import Instrument, MarketKind
 from klined.kernels import layout as at
 
-Row = memoryview
+Row: TypeAlias = "memoryview[float]"
 """One row of float64 as interpreted kernels see it: `row[i]` is a Python float."""
 
 
