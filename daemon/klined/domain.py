@@ -100,6 +100,7 @@ class Instrument(Struct, frozen=True):
     tiers: tuple[Tier, ...] = ()  # perpetuals only, ascending
     funding_interval_ms: int = 8 * 3_600_000
     trading: bool = True
+    liquidation_fee: Decimal = Decimal("0.02")  # fraction of notional; perpetuals only
 
 
 class OrderKind(StrEnum):

@@ -40,6 +40,8 @@ GROSS_NOTIONAL = 22  # sum of |position| x mark
 NET_NOTIONAL = 23
 LAST_SETTLED = 24  # realised of the last closed round trip
 BANKRUPT = 25  # 1 once liquidated to nothing (lanes)
+CAPACITY = 26  # quote, max_exposure x equity at the last mark: what a target of 1.0 means
+MAINTENANCE = 27  # quote, maintenance margin of all perpetual positions at the last mark
 NA = 32
 
 # --- Q: position of one symbol ----------------------------------------------------------------------------------
@@ -91,8 +93,11 @@ ORDERS_LIMIT = 13
 TRADING = 14  # 1 while the venue accepts orders
 FUNDING_INTERVAL = 15  # ms
 TIERS = 16  # number of maintenance brackets that follow
-TIER0 = 17  # (notional_min, mmr, cum) x up to 8
-NM = 41
+TIER0 = 17  # (notional_min, mmr, cum) x up to TIERS_MAX
+TIERS_MAX = 8
+SPREAD_SIGMA = 41  # half spread added per unit of the bar's volatility
+LIQUIDATION_FEE = 42  # fraction of notional, taken from what is left
+NM = 43
 
 # --- P: limits and shape of targets ----------------------------------------------------------------------------
 MAX_EXPOSURE = 0  # target 1.0 means this multiple of equity

@@ -35,11 +35,13 @@ class Block:
         self.array[...] = np.frombuffer(raw, dtype=np.float64).reshape(self.array.shape)
 
 
-def write_market(row: Row, instrument: Instrument, half_spread: float, impact: float, participation: float) -> None:
+def write_market(
+    row: Row, instrument: Instrument, half_spread: float, impact: float, participation: float, spread_sigma: float = 0.0
+) -> None:
     """Fill one M row from what the venue allows and what the cost model assumes.
 
     `half_spread` is a fraction of the price, `impact` the Y of the square-root law, `participation` a share of a bar's
-    volume in (0, 1].
+    volume in (0, 1], `spread_sigma` the half spread added per unit of a bar's volatility.
     """
     lot = float(instrument.lot)
     row[at.PERP] = 1.0 if instrument.kind is MarketKind.PERP else 0.0
@@ -58,7 +60,9 @@ def write_market(row: Row, instrument: Instrument, half_spread: float, impact: f
     row[at.ORDERS_LIMIT] = float(instrument.orders_max)
     row[at.TRADING] = 1.0 if instrument.trading else 0.0
     row[at.FUNDING_INTERVAL] = float(instrument.funding_interval_ms)
-    tiers = instrument.tiers[: (at.NM - at.TIER0) // 3]
+    row[at.SPREAD_SIGMA] = spread_sigma
+    row[at.LIQUIDATION_FEE] = float(instrument.liquidation_fee)
+    tiers = instrument.tiers[: at.TIERS_MAX]
     row[at.TIERS] = float(len(tiers))
     for k, tier in enumerate(tiers):
         offset = at.TIER0 + 3 * k
