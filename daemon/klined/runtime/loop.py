@@ -1,0 +1,82 @@
+"""An event loop whose time is virtual: when nothing is ready it jumps to the next timer instead of waiting.
+
+It has no sockets, no threads and no self-pipe, so nothing outside can reorder what runs: tasks run first in, first out.
+A loop in which every task waits and no timer is set raises `Deadlock` instead of hanging.
+"""
+
+import asyncio
+import heapq
+import selectors
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+
+class Deadlock(RuntimeError):
+    """Every task waits and nothing will ever happen."""
+
+
+class NoSelector(selectors.BaseSelector):
+    """Watches nothing: a virtual loop has no file descriptors."""
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> NoReturn:
+        raise RuntimeError("a virtual loop has no sockets")
+
+    def unregister(self, fileobj: Any) -> NoReturn:
+        raise KeyError(fileobj)
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        return []
+
+    def get_map(self) -> dict[Any, Any]:
+        return {}
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """asyncio with virtual time; `advance_to` moves it forward, idle moments jump to the next timer."""
+
+    # What BaseEventLoop keeps; named here because typeshed does not.
+    _ready: Any
+    _scheduled: Any
+    _stopping: bool
+
+    def __init__(self) -> None:
+        self._virtual_s = 0.0
+        super().__init__(NoSelector())
+
+    def time(self) -> float:
+        return self._virtual_s
+
+    def advance_to(self, time_s: float) -> None:
+        """Move time forward; it never goes back."""
+        self._virtual_s = max(self._virtual_s, time_s)
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> NoReturn:
+        raise RuntimeError("threads are not deterministic: go through a port")
+
+    def _run_once(self) -> None:
+        """One turn: due timers, then what is ready now. Far leaner than asyncio's, which polls a selector each turn."""
+        ready, scheduled = self._ready, self._scheduled
+        if scheduled:
+            if not ready and not self._stopping:
+                self.advance_to(scheduled[0]._when)  # noqa: SLF001  # TimerHandle keeps its time there
+            while scheduled and scheduled[0]._when <= self._virtual_s:  # noqa: SLF001
+                handle = heapq.heappop(scheduled)
+                handle._scheduled = False  # noqa: SLF001
+                if not handle._cancelled:  # noqa: SLF001
+                    ready.append(handle)
+        elif not ready and not self._stopping:
+            raise Deadlock("every task waits and nothing will ever happen")
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:  # noqa: SLF001
+                handle._run()  # noqa: SLF001
+
+    def _make_self_pipe(self) -> None:
+        self._ssock = self._csock = None
+        self._internal_fds = 0
+
+    def _close_self_pipe(self) -> None:
+        """There is none."""
+
+    def _write_to_self(self) -> None:
+        """Nothing sleeps in a selector that would have to be woken."""

@@ -1,0 +1,103 @@
+"""The way of one bar: five stages, five queues, one TaskGroup.
+
+    feed ─[bars]─▶ indicators ─[observations]─▶ policy ─[targets]─▶ gate ─[approved]─▶ executor
+     ▲                                                                                    │
+     └───────────────────────────────────[permits]◀───────────────────────────────────────┘
+
+One batch is in flight: the feed takes a permit before it admits the next, and the executor gives it back when the
+batch's decisions are durable and its orders were sent. So every queue holds at most the batch and the end mark, none can
+be full, and what a decision saw never depends on how tasks were scheduled.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from klined.domain import Batch, News, Purpose, Verdict
+from klined.ports import Choice, Clock, Feed, Journal, Policy, Venue
+from klined.runtime.outbox import Outbox
+from klined.runtime.stages import executor, feed, gate, indicators, policy
+from klined.trader.trader import Trader
+
+Seen = tuple[Batch, NDArray[np.float32]]
+Wanted = tuple[Batch, list[Choice]]
+Judged = tuple[Batch, list[Choice], list[Verdict]]
+QUEUE_SIZE = 2  # the batch in flight and the end mark (None)
+
+
+class Pipeline:
+    """What the stages share. `progress` is called after each batch, with the batch; it must not block."""
+
+    def __init__(
+        self,
+        *,
+        feed: Feed,
+        policy: Policy,
+        venue: Venue,
+        journal: Journal,
+        clock: Clock,
+        trader: Trader,
+        outbox: Outbox,
+        progress: Callable[[Batch], None],
+        set_time: Callable[[int], None] | None = None,
+    ) -> None:
+        self.feed, self.policy, self.venue, self.journal, self.clock = feed, policy, venue, journal, clock
+        self.trader, self.outbox, self.progress, self.set_time = trader, outbox, progress, set_time
+        self.bars: asyncio.Queue[Batch | None] = asyncio.Queue(QUEUE_SIZE)
+        self.observations: asyncio.Queue[Seen | None] = asyncio.Queue(QUEUE_SIZE)
+        self.targets: asyncio.Queue[Wanted | None] = asyncio.Queue(QUEUE_SIZE)
+        self.approved: asyncio.Queue[Judged | None] = asyncio.Queue(QUEUE_SIZE)
+        self.permits: asyncio.Queue[None] = asyncio.Queue(1)
+        self.between: list[Callable[[], bool]] = []  # run before a batch is admitted; done when they return True
+        self.stopping = False
+        self._feeding: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Until the feed ends or `stop` is called.
+
+        Raises:
+            ExceptionGroup: a stage died; all others were stopped with it.
+        """
+        self.permits.put_nowait(None)
+        async with asyncio.TaskGroup() as group:
+            self._feeding = group.create_task(feed(self), name="feed")
+            group.create_task(indicators(self), name="indicators")
+            group.create_task(policy(self), name="policy")
+            group.create_task(gate(self), name="gate")
+            deciding = group.create_task(executor(self), name="executor")
+            side = [group.create_task(self.outbox.settle(), name="settle")]
+            side.append(group.create_task(self.outbox.listen(), name="listen"))
+            if self.stopping:
+                self._feeding.cancel()
+            await asyncio.wait({deciding})
+            for task in side:
+                task.cancel()
+
+    def stop(self) -> None:
+        """Admit no further batch; the one in flight is finished. Safe from a signal handler and more than once."""
+        self.stopping = True
+        if self._feeding is not None:
+            self._feeding.cancel()
+
+    def admit(self, batch: Batch) -> Batch:
+        """Begin a batch: what the in-process market did first, then the bars. Nothing here may wait."""
+        if self.set_time is not None:
+            self.set_time(batch.close_time_ms)
+        if self.between:
+            self.between = [change for change in self.between if not change()]
+        self.trader.begin(batch)
+        news: Sequence[News] = self.venue.on_batch(batch)
+        for item in news:
+            self.trader.hear(item, self.clock.now_ms())
+        return batch
+
+    async def warm_up(self, batches: Sequence[Batch]) -> None:
+        """Feed the indicators bars that are too old to decide on."""
+        for batch in batches:
+            if self.set_time is not None:
+                self.set_time(batch.close_time_ms)
+            self.trader.show(batch)
+            if batch.purpose is not Purpose.WARMUP:
+                self.venue.on_batch(batch)

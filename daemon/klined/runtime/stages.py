@@ -1,0 +1,58 @@
+"""The five stages: each a loop of a few lines around a pure call. `None` is the end mark and travels through all."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from klined.runtime.pipeline import Pipeline
+
+
+async def feed(p: "Pipeline") -> None:
+    """Closed batches in, one at a time; cancelled only where no batch is in hand."""
+    try:
+        while not p.stopping:
+            await p.permits.get()
+            batch = await p.feed.next()
+            if batch is None:
+                break
+            p.bars.put_nowait(p.admit(batch))
+    except asyncio.CancelledError:
+        if not p.stopping:
+            raise
+    finally:
+        p.bars.put_nowait(None)
+
+
+async def indicators(p: "Pipeline") -> None:
+    """Bars into market features."""
+    while (batch := await p.bars.get()) is not None:
+        p.trader.show(batch)
+        p.observations.put_nowait((batch, p.trader.observe()))
+    p.observations.put_nowait(None)
+
+
+async def policy(p: "Pipeline") -> None:
+    """Observations, with the account as it stands after all that was booked, into targets."""
+    while (seen := await p.observations.get()) is not None:
+        batch, observations = seen
+        choices = p.policy.decide(observations) if p.trader.warm else p.trader.undecided
+        p.targets.put_nowait((batch, choices))
+    p.targets.put_nowait(None)
+
+
+async def gate(p: "Pipeline") -> None:
+    """Targets into orders that may be sent, or the reason why not."""
+    while (wanted := await p.targets.get()) is not None:
+        batch, choices = wanted
+        p.approved.put_nowait((batch, choices, p.trader.judge(batch, choices, p.clock.now_ms())))
+    p.approved.put_nowait(None)
+
+
+async def executor(p: "Pipeline") -> None:
+    """Make the decisions durable, then send what was approved, then let the next batch in."""
+    while (judged := await p.approved.get()) is not None:
+        batch, choices, verdicts = judged
+        await p.journal.commit(p.trader.record(batch, choices, verdicts), p.trader.dump)
+        await p.outbox.send()
+        p.progress(batch)
+        p.permits.put_nowait(None)
