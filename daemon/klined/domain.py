@@ -144,6 +144,7 @@ class Reason(IntEnum):
     HOLD_TARGET = 1  # the position already is what the policy wants
     HOLD_DEADBAND = 2  # the change is smaller than the deadband or one lot
     EXIT = 3  # a protective exit overrode the policy
+    CLIPPED = 4  # the policy wants a short where none can be: read as flat
     KILL_FILE = 10
     HALTED = 11
     PAUSED = 12
@@ -207,6 +208,7 @@ class Approved(Struct, frozen=True):
     """The only thing the executor sends; only the gate makes one."""
 
     intent: Intent
+    note: str = ""  # what of the policy's wish was left out, and why
 
 
 class Held(Struct, frozen=True, gc=False):

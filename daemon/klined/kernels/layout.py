@@ -42,6 +42,9 @@ LAST_SETTLED = 24  # realised of the last closed round trip
 BANKRUPT = 25  # 1 once liquidated to nothing (lanes)
 CAPACITY = 26  # quote, max_exposure x equity at the last mark: what a target of 1.0 means
 MAINTENANCE = 27  # quote, maintenance margin of all perpetual positions at the last mark
+MINUTE = 28  # UTC minute number of the order counter
+ORDERS_MINUTE = 29  # orders approved in that minute
+CLOCK_OFFSET = 30  # the venue's clock minus ours, ms; 0 where there is one clock
 NA = 32
 
 # --- Q: position of one symbol ----------------------------------------------------------------------------------
@@ -73,7 +76,15 @@ ORDERS_OPEN = 24  # our working orders on this symbol
 REBALANCED = 25  # ms of the last rebalancing
 LAST_TARGET = 26  # last target that passed the gate
 RETURN = 27  # last log return
-NQ = 36
+ORDERED = 28  # BAR_CLOSE of the last bar that decided an order
+WANTED = 29  # lots that the last approved order was on the way to
+COOLING_UNTIL = 30  # ms: no entry on this symbol, after a protective exit
+EXIT = 31  # code of the protective exit under way, 0 for none
+STOP_OF = 32  # ENTRY_TIME of the position that the following three belong to
+STOP_TRAIL_AT = 33  # price of the trailing stop; only ever moves towards the market
+STOP_SIGMA_AT = 34  # SIGMA when the position was opened
+STOP_ARMED = 35  # 1 once the price went far enough for the break-even stop
+NQ = 40
 
 # --- M: market of one symbol ------------------------------------------------------------------------------------
 PERP = 0  # 1 perpetual, 0 spot
@@ -142,4 +153,5 @@ DEPTH_FRACTION_MAX = 38  # order / DEPTH
 ORDERS_MINUTE_MAX = 39
 MODEL_OK = 40  # 1 when the policy's manifest was verified
 LONG_ONLY = 41  # 1 clips negative targets (spot)
+STOP_COOLDOWN_MS = 42  # no entry on a symbol for this long after a protective exit
 NP = 56
