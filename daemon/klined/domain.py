@@ -406,3 +406,4 @@ class Recovered(Struct, frozen=True):
     snapshot: bytes | None
     orders: tuple[tuple[str, bytes], ...]  # those not yet closed
     memory: dict[str, str]  # durable flags: installation id, pause, halt, flattening
+    inputs: tuple[Input, ...] = ()  # committed after the snapshot: to be told to the cores again
