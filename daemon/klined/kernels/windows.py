@@ -1,0 +1,139 @@
+"""Moments and sums over the last n values: a ring, running sums, and an exact recount whenever the ring wraps.
+
+    S[at]      cursor: 0 .. n-1 while the ring fills, n .. 2n-1 from then on
+    ...        running sums, those of the moments taken about an anchor that was a recent value
+    ring       the last n values
+
+Running sums drift, and one outlier leaves its rounding error in them for good (1e15 among volumes of 100: 1e-5 for
+ever). So the sums are counted anew from the ring whenever the cursor wraps, that is every n values, and also as soon
+as the value that leaves outweighs by far all that stays. Both are decided by the state alone, hence a restored row
+continues bit for bit. Amortised O(1).
+
+`at` is where the kernel's state begins in the S row; a state of zeros is a fresh start.
+"""
+
+import math
+
+from klined.kernels.rows import Row
+
+NAN = float("nan")
+MOMENTS_HEAD = 4
+FLOW_HEAD = 3
+OUTWEIGHED = 1e-6  # of the leaving value's square (or volume): less than this stays, and the sums are counted anew
+
+
+def moments_size(n: int) -> int:
+    return MOMENTS_HEAD + n
+
+
+def flow_size(n: int) -> int:
+    return FLOW_HEAD + 2 * n
+
+
+def moments_step(S: Row, at: int, n: int, x: float) -> tuple[float, float]:
+    """Mean and population variance (ddof 0) of the last n values, or of all while there are fewer.
+
+    State: cursor, anchor, sum and sum of squares about the anchor, ring. The window is full when S[at] >= n.
+    """
+    cursor = int(S[at])
+    if cursor < n:
+        S[at + 4 + cursor] = x
+        S[at] = cursor + 1.0
+        return moments_recount(S, at, cursor + 1, x)
+    slot = at + 4 + cursor - n
+    anchor = S[at + 1]
+    old = S[slot] - anchor
+    new = x - anchor
+    S[slot] = x
+    total = S[at + 2] + (new - old)
+    squares = S[at + 3] + (new * new - old * old)
+    cursor += 1
+    if cursor == n + n:
+        S[at] = float(n)
+        return moments_recount(S, at, n, x)
+    S[at] = float(cursor)
+    if squares < OUTWEIGHED * (old * old):
+        return moments_recount(S, at, n, x)
+    S[at + 2] = total
+    S[at + 3] = squares
+    mean = total / n
+    variance = squares / n - mean * mean
+    return anchor + mean, variance if variance > 0.0 else 0.0
+
+
+def moments_recount(S: Row, at: int, n: int, anchor: float) -> tuple[float, float]:
+    """Count the sums of the first n ring values anew about `anchor`. O(n)."""
+    total = 0.0
+    squares = 0.0
+    for slot in range(at + 4, at + 4 + n):
+        value = S[slot] - anchor
+        total += value
+        squares += value * value
+    S[at + 1] = anchor
+    S[at + 2] = total
+    S[at + 3] = squares
+    mean = total / n
+    variance = squares / n - mean * mean
+    return anchor + mean, variance if variance > 0.0 else 0.0
+
+
+def sma_step(S: Row, at: int, n: int, x: float) -> float:
+    """Simple moving average; first value with the n-th `x`. State of `moments_step`."""
+    mean, _ = moments_step(S, at, n, x)
+    return mean if S[at] >= n else NAN
+
+
+def bands_step(S: Row, at: int, n: int, width: float, x: float) -> tuple[float, float, float]:
+    """Bollinger bands (upper, middle, lower), `width` population deviations apart; first value with the n-th `x`."""
+    mean, variance = moments_step(S, at, n, x)
+    if S[at] < n:
+        return NAN, NAN, NAN
+    reach = width * math.sqrt(variance)
+    return mean + reach, mean, mean - reach
+
+
+def flow_step(S: Row, at: int, n: int, change: float, volume: float) -> tuple[float, float]:
+    """Net and gross volume of the last n bars: on-balance volume with a horizon.
+
+    Net counts `volume` up or down with the sign of `change`; an unchanged close counts in gross only. NaN until the
+    n-th bar. State: cursor, net, gross, ring of signed volumes, ring of volumes.
+    """
+    signed = 0.0
+    if change > 0.0:
+        signed = volume
+    elif change < 0.0:
+        signed = -volume
+    cursor = int(S[at])
+    if cursor < n:
+        S[at + 3 + cursor] = signed
+        S[at + 3 + n + cursor] = volume
+        S[at] = cursor + 1.0
+        return flow_recount(S, at, n) if cursor + 1 == n else (NAN, NAN)
+    slot = at + 3 + cursor
+    old = S[slot]
+    net = S[at + 1] + (signed - S[slot - n])
+    gross = S[at + 2] + (volume - old)
+    S[slot - n] = signed
+    S[slot] = volume
+    cursor += 1
+    if cursor == n + n:
+        S[at] = float(n)
+        return flow_recount(S, at, n)
+    S[at] = float(cursor)
+    if gross < OUTWEIGHED * old:
+        return flow_recount(S, at, n)
+    S[at + 1] = net
+    S[at + 2] = gross
+    return net, gross
+
+
+def flow_recount(S: Row, at: int, n: int) -> tuple[float, float]:
+    """Count both sums anew from full rings. O(n)."""
+    net = 0.0
+    gross = 0.0
+    for slot in range(at + 3, at + 3 + n):
+        net += S[slot]
+        gross += S[slot + n]
+    S[at + 1] = net
+    S[at + 2] = gross
+    return net, gross
