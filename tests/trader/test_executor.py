@@ -398,9 +398,14 @@ def test_whatever_the_venue_does_and_whenever_we_die_orders_execute_once_or_neve
 
 def test_executor_that_believes_silence_too_soon_is_caught() -> None:
     """The planted fault: the property above must see an impatient executor lose track."""
-    with pytest.raises(AssertionError):
-        for seed in range(50):
-            live(seed, 0.0, Patience(recv_window_ms=0, lag_bound_ms=0, ask_first_ms=500))
+    impatient = Patience(recv_window_ms=0, lag_bound_ms=0, ask_first_ms=500)
+    caught = 0
+    for seed in range(20):
+        try:
+            live(seed, 0.0, impatient)
+        except AssertionError:
+            caught += 1
+    assert caught >= 5
 
 
 def test_filled_order_leaves_nothing_open() -> None:
