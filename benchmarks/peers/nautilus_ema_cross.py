@@ -88,7 +88,17 @@ class Cross(Strategy):
         self.values: tuple[float, ...] = ()
 
     def on_start(self) -> None:
-        for indicator in (self.fast, self.slow, self.macd, self.rsi, self.atr, self.bands, self.obv, self.mean, self.directional):
+        for indicator in (
+            self.fast,
+            self.slow,
+            self.macd,
+            self.rsi,
+            self.atr,
+            self.bands,
+            self.obv,
+            self.mean,
+            self.directional,
+        ):
             self.register_indicator_for_bars(self.config.bar_type, indicator)
         self.subscribe_bars(self.config.bar_type)
 
@@ -169,7 +179,9 @@ def main() -> None:
     engine.run()
     seconds = time.perf_counter() - begun
     filled = sum(1 for order in engine.cache.orders() if order.is_closed)
-    print(json.dumps({"rate": len(bars) / seconds, "orders": strategy.orders, "filled": filled, "version": __version__}))
+    print(
+        json.dumps({"rate": len(bars) / seconds, "orders": strategy.orders, "filled": filled, "version": __version__})
+    )
 
 
 if __name__ == "__main__":

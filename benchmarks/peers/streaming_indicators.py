@@ -47,7 +47,16 @@ def by_talib(rows: np.ndarray) -> float:
 
 def by_talipp(rows: np.ndarray) -> float:
     """Seconds per bar; histories grow, since purging them costs the same."""
-    of_close = [ti.EMA(12), ti.EMA(26), ti.MACD(12, 26, 9), ti.RSI(14), ti.BB(20, 2.0), ti.SMA(20), ti.StdDev(60), ti.ROC(1)]
+    of_close = [
+        ti.EMA(12),
+        ti.EMA(26),
+        ti.MACD(12, 26, 9),
+        ti.RSI(14),
+        ti.BB(20, 2.0),
+        ti.SMA(20),
+        ti.StdDev(60),
+        ti.ROC(1),
+    ]
     of_bar = [ti.ATR(14), ti.OBV(), ti.ADX(14, 14)]
     bars = [OHLCV(*map(float, row[1:6])) for row in rows]
     begun = time.perf_counter()

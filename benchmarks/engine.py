@@ -1,0 +1,66 @@
+"""One bar's worth of features, interpreted as in the daemon and compiled as in training."""
+
+import time
+from collections.abc import Iterator
+from statistics import median
+
+import numpy as np
+
+from benchmarks import bars
+from benchmarks.process import Absent, peer
+from benchmarks.table import Row, row
+from klined.kernels import features, jit
+from klined.kernels.rows import Block
+
+RUNS = 5
+INTERPRETED_BARS = 50_000
+
+
+def interpreted_us() -> float:
+    """Microseconds of one `eth15` step over plain floats, as the daemon runs it."""
+    history = [tuple(map(float, bar)) for bar in np.load(bars.stored())[:INTERPRETED_BARS]]
+    step = features.eth15_step
+    times = []
+    for _ in range(RUNS):
+        state, out = Block(1, features.ETH15_SIZE).row[0], Block(1, features.MARKET).row[0]
+        begun = time.perf_counter()
+        for bar in history:
+            step(state, bar, out)
+        times.append(time.perf_counter() - begun)
+    return median(times) / len(history) * 1e6
+
+
+def compiled_us() -> float:
+    """Microseconds of the same step in a compiled loop, after compilation."""
+    history = np.load(bars.stored())
+    replayed = jit.compiled().features.eth15_history
+    times = []
+    for run in range(RUNS + 1):
+        state, out = Block(1, features.ETH15_SIZE), np.empty((len(history), features.MARKET))
+        begun = time.perf_counter()
+        replayed(state.array[0], history, out)
+        if run:
+            times.append(time.perf_counter() - begun)
+    return median(times) / len(history) * 1e6
+
+
+def best_baseline() -> tuple[str, float | None, str]:
+    """The faster of the streaming libraries, its microseconds, and what the other took."""
+    told: dict[str, float] = {}
+    excuses = []
+    for name in ("talib", "talipp"):
+        try:
+            told[name] = float(peer("vectorbt", "streaming_indicators.py", name)["us"])
+        except Absent as why:
+            excuses.append(str(why))
+    if not told:
+        return "", None, "; ".join(excuses)
+    best = min(told, key=lambda name: told[name])
+    others = [f"{name} {us:.1f} us" for name, us in told.items() if name != best]
+    return {"talib": "talib.stream", "talipp": "talipp"}[best], told[best], "; ".join(others + excuses)
+
+
+def rows() -> Iterator[Row]:
+    baseline, us, note = best_baseline()
+    yield row("engine.interpreted", interpreted_us(), "us", at_most=10, baseline=baseline, baseline_value=us, note=note)
+    yield row("engine.compiled", compiled_us(), "us", at_most=0.3, baseline=baseline, baseline_value=us, note=note)
