@@ -14,13 +14,14 @@ import msgspec
 from klined.domain import Approved, Decision, Held, Record
 
 HELD, REFUSED, APPROVED = 0, 1, 2  # decisions.verdict
-CHUNK = 32  # rows of one multi-row INSERT
+CHUNK = 64  # rows of one multi-row INSERT
+PLACES = 1024  # decisions of one record, so symbols; more would collide with the next record and be refused
 ENDED = frozenset({"Filled", "Closed"})  # tags of orders that will trade no more
 PACK: tuple[Callable[..., bytes], ...] = tuple(struct.Struct(f"<{n}d").pack for n in range(17))
 
 INPUT = "INSERT INTO inputs (seq, time_ms, kind, body) VALUES (?, ?, ?, ?)"
 DECISION = (
-    "INSERT INTO decisions (bar_time_ms, symbol, seq, observation, target, output, verdict, reason, detail, client_id)"
+    "INSERT INTO decisions (id, bar_time_ms, symbol, observation, target, output, verdict, reason, detail, client_id)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 INTENT = (
@@ -73,7 +74,7 @@ class Many:
 
 BATCHES = Many("INSERT INTO inputs (seq, time_ms, kind, body)", "(?, ?, 'batch', ?)")
 HOLDS = Many(
-    "INSERT INTO decisions (bar_time_ms, symbol, seq, observation, target, output, reason, verdict, detail, client_id)",
+    "INSERT INTO decisions (id, bar_time_ms, symbol, observation, target, output, reason, verdict, detail, client_id)",
     f"(?, ?, ?, ?, ?, ?, ?, {HELD}, NULL, NULL)",
 )
 
@@ -112,15 +113,15 @@ class Rows:
                 self.batches += (item.seq, item.time_ms, item.body)
             else:
                 self.statements.append((INPUT, (item.seq, item.time_ms, item.kind, item.body)))
-        for d in record.decisions:
+        for number, d in enumerate(record.decisions, seq * PLACES):
             verdict = d.verdict
             if type(verdict) is Held:
                 output = d.output
                 n = len(output)
                 packed = PACK[n](*output) if n <= 16 else struct.pack(f"<{n}d", *output)
-                self.held += (d.bar_time_ms, d.symbol, seq, d.observation, d.target, packed, int(verdict.reason))
+                self.held += (number, d.bar_time_ms, d.symbol, d.observation, d.target, packed, int(verdict.reason))
             else:
-                self.decisions.append(_row(d, seq))
+                self.decisions.append(_row(number, d))
         if record.intents or record.orders or record.fills or record.events or record.venue:
             self._add_rare(record)
 
@@ -173,9 +174,9 @@ def remember(link: sqlite3.Connection, key: str, value: str | None) -> None:
         link.execute(REMEMBER, (key, value))
 
 
-def _row(d: Decision, seq: int) -> tuple[object, ...]:
+def _row(number: int, d: Decision) -> tuple[object, ...]:
     output = struct.pack(f"<{len(d.output)}d", *d.output)
-    front = (d.bar_time_ms, d.symbol, seq, d.observation, d.target, output)
+    front = (number, d.bar_time_ms, d.symbol, d.observation, d.target, output)
     verdict = d.verdict
     if isinstance(verdict, Approved):
         return (*front, APPROVED, 0, None, verdict.intent.client_id)

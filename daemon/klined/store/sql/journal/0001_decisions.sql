@@ -24,19 +24,19 @@ CREATE TABLE inputs (          -- what the trader was told, in the order in whic
 CREATE INDEX inputs_told ON inputs (seq) WHERE kind <> 'batch';
 
 CREATE TABLE decisions (       -- one for every symbol of every closed bar
+    id INTEGER PRIMARY KEY,    -- seq * 1024 + place in the record: appended in order, a quarter smaller than keyed by bar
+    seq INTEGER NOT NULL GENERATED ALWAYS AS (id / 1024) VIRTUAL,
     bar_time_ms INTEGER NOT NULL,
     symbol TEXT NOT NULL,
-    seq INTEGER NOT NULL,
     observation BLOB NOT NULL, -- float32
     target REAL,               -- NULL: NaN, the policy failed
     output BLOB NOT NULL,      -- float64, little-endian
     verdict INTEGER NOT NULL,  -- 0 held, 1 refused, 2 approved
     reason INTEGER NOT NULL,   -- domain.Reason
     detail TEXT,               -- of a refusal
-    client_id TEXT,            -- of an approval: intents.client_id
-    PRIMARY KEY (bar_time_ms, symbol)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX decisions_order ON decisions (client_id, seq) WHERE client_id IS NOT NULL;
+    client_id TEXT             -- of an approval: intents.client_id
+) STRICT;
+CREATE UNIQUE INDEX decisions_order ON decisions (client_id) WHERE client_id IS NOT NULL;
 
 CREATE TABLE intents (         -- durable before anything is sent; a client id is never used twice
     client_id TEXT PRIMARY KEY,
