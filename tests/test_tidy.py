@@ -25,10 +25,14 @@ LONG_MODULES: dict[str, str] = {
 }
 
 # Functions that may be longer, each with the reason why cutting it would make it worse to read.
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {
+    "daemon/klined/kernels/features.py::original_step": "one fused step over one row, as numba wants it; no part recurs",
+}
 
 # Tops of tasks: here, and only here, an unexpected error is logged and decided upon.
-CATCH_ALL: dict[str, str] = {}
+CATCH_ALL: dict[str, str] = {
+    "daemon/klined/runtime/observing.py::run": "an observer may crash in any way, and trading must not notice",
+}
 
 MAY_PRINT = ("daemon/klined/cli/", "benchmarks/", "examples/", "models/", "scripts/")
 
@@ -112,8 +116,17 @@ def catch_alls(path: str, text: str) -> Iterator[str]:
         if f"{path}::{function.name}" in CATCH_ALL:
             continue
         for node in ast.walk(function):
-            if isinstance(node, ast.ExceptHandler) and caught(node) & {"", "Exception", "BaseException"}:
+            if isinstance(node, ast.ExceptHandler) and caught(node) & EVERYTHING and not passes_on(node):
                 yield f"{path}:{node.lineno} catches everything; name the narrowest type"
+
+
+EVERYTHING = {"", "Exception", "BaseException"}
+
+
+def passes_on(handler: ast.ExceptHandler) -> bool:
+    """It only cleans up: its last word is a bare `raise`."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
 
 
 def caught(handler: ast.ExceptHandler) -> set[str]:
@@ -173,15 +186,17 @@ def short_test_names(path: str, text: str) -> Iterator[str]:
 
 
 def claimless_tests(path: str, text: str) -> Iterator[str]:
+    claiming = {f.name for f in functions(text) if any(claims(inner, set()) for inner in ast.walk(f))}
     for node in collected_tests(path, text):
-        if not any(claims(inner) for inner in ast.walk(node)):
+        if not any(claims(inner, claiming - {node.name}) for inner in ast.walk(node)):
             yield f"{path}:{node.lineno} {node.name} asserts nothing"
 
 
-def claims(node: ast.AST) -> bool:
-    """An assert, `pytest.raises` and its kin, or a call of a domain assertion (`assert_…`, `check_…`)."""
+def claims(node: ast.AST, claiming: set[str]) -> bool:
+    """An assert, `pytest.raises` and its kin, a domain assertion (`assert_…`, `check_…`), or a call of `claiming`."""
     name = called(node).rsplit(".", 1)[-1]
-    return isinstance(node, ast.Assert) or name in {"raises", "warns", "fail"} or name.startswith(("assert_", "check_"))
+    claiming = claiming | {"raises", "warns", "fail"}
+    return isinstance(node, ast.Assert) or name in claiming or name.startswith(("assert_", "check_"))
 
 
 PYTHON_CHECKS: tuple[Check, ...] = (
