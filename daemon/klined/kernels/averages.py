@@ -45,7 +45,7 @@ def wilder_step(S: Row, at: int, n: int, x: float) -> float:
             return NAN
         value /= n
     else:
-        value += (x - value) / n
+        value += (x - value) * (1.0 / n)
     S[at + 1] = value
     return value
 

@@ -79,7 +79,7 @@ def _compiled(name: str) -> Kernels:
 
     def build(function: FunctionType) -> object:
         with _cached_in(numba, folder):
-            return numba.njit(cache=folder is not None, boundscheck=name == "checked")(function)
+            return numba.njit(cache=folder is not None, boundscheck=name == "checked", forceinline=True)(function)
 
     twins: dict[str, ModuleType] = {}
     return Kernels(name, lambda noun: _twin(noun, name, build, twins))

@@ -47,17 +47,17 @@ def moments_step(S: Row, at: int, n: int, x: float) -> tuple[float, float]:
     S[slot] = x
     total = S[at + 2] + (new - old)
     squares = S[at + 3] + (new * new - old * old)
-    cursor += 1
-    if cursor == n + n:
+    if cursor == n + n - 1:
         S[at] = float(n)
         return moments_recount(S, at, n, x)
-    S[at] = float(cursor)
+    S[at] = cursor + 1.0
     if squares < OUTWEIGHED * (old * old):
         return moments_recount(S, at, n, x)
     S[at + 2] = total
     S[at + 3] = squares
-    mean = total / n
-    variance = squares / n - mean * mean
+    share = 1.0 / n
+    mean = total * share
+    variance = squares * share - mean * mean
     return anchor + mean, variance if variance > 0.0 else 0.0
 
 
@@ -72,8 +72,9 @@ def moments_recount(S: Row, at: int, n: int, anchor: float) -> tuple[float, floa
     S[at + 1] = anchor
     S[at + 2] = total
     S[at + 3] = squares
-    mean = total / n
-    variance = squares / n - mean * mean
+    share = 1.0 / n
+    mean = total * share
+    variance = squares * share - mean * mean
     return anchor + mean, variance if variance > 0.0 else 0.0
 
 
@@ -115,11 +116,10 @@ def flow_step(S: Row, at: int, n: int, change: float, volume: float) -> tuple[fl
     gross = S[at + 2] + (volume - old)
     S[slot - n] = signed
     S[slot] = volume
-    cursor += 1
-    if cursor == n + n:
+    if cursor == n + n - 1:
         S[at] = float(n)
         return flow_recount(S, at, n)
-    S[at] = float(cursor)
+    S[at] = cursor + 1.0
     if gross < OUTWEIGHED * old:
         return flow_recount(S, at, n)
     S[at + 1] = net
