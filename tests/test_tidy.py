@@ -26,7 +26,7 @@ LONG_MODULES: dict[str, str] = {
 
 # Functions that may be longer, each with the reason why cutting it would make it worse to read.
 LONG_FUNCTIONS: dict[str, str] = {
-    "daemon/klined/kernels/features.py::original_step": "one fused step over one row, as numba wants it; no part recurs",
+    "daemon/klined/kernels/features.py::original_step": "one fused step over one row; no part of it recurs",
 }
 
 # Tops of tasks: here, and only here, an unexpected error is logged and decided upon.
