@@ -11,16 +11,7 @@ from pydantic.fields import FieldInfo
 
 from klined.config.faults import DEFAULT, ConfigFaults, Fault, Place
 from klined.config.settings import Settings
-from klined.config.sources import (
-    Layer,
-    merged,
-    read_credentials,
-    read_dotenv,
-    read_environment,
-    read_overrides,
-    read_toml,
-    variable,
-)
+from klined.config.sources import merged, read_layers, variable
 from klined.domain import MarketKind
 
 _SOCKET_PATH_MAX = 107  # bytes, sun_path of Linux without its end
@@ -51,18 +42,6 @@ def load(path: Path | None, overrides: Sequence[str] = (), environ: Mapping[str,
         raise ConfigFaults(faults)
     settings.remember_origins({key: places[key].name for key in values})
     return settings
-
-
-def read_layers(path: Path | None, overrides: Sequence[str], environ: Mapping[str, str]) -> list[Layer]:
-    """All sources, the strongest first."""
-    credentials = environ.get("CREDENTIALS_DIRECTORY")
-    return [
-        read_overrides(overrides),
-        read_environment(environ),
-        read_dotenv((path.parent if path else Path()) / ".env"),
-        *([read_credentials(Path(credentials))] if credentials else []),
-        *([read_toml(path)] if path else []),
-    ]
 
 
 def changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:

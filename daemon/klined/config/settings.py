@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from klined.config import places
 from klined.config.fields import (
     BIGGEST,
     Name,
@@ -55,7 +56,7 @@ class Market(Section):
     funding_file: OptionalPath = said(None, "CSV of past funding rates for a replayed perpetual", "a file")
     instruments_file: OptionalPath = said(None, "a saved exchangeInfo: lots, ticks and smallest orders", "a file")
     speed: float = number(
-        0.0, "bars per second of a generated or recorded market; 0: as fast as possible", most=1e6, like="60"
+        60.0, "bars per second of a generated or recorded market; 0: as fast as possible", most=1e6, like="60"
     )
     seed: int = count(7, "seed of the generated market", most=2**31 - 1)
     bars: int = count(
@@ -95,6 +96,11 @@ class Policy(Section):
     )
     model: OptionalPath = said(
         None, "the .onnx file with its manifest; empty: the shipped one", "a file, like models/my.onnx", reload=True
+    )
+    options: dict[str, str | int | float | bool] = said(
+        {},
+        "what the policy itself may be told, in a table [policy.options]",
+        "a table of names and values, like enter = 2.0",
     )
     long_only: bool = switch("clip negative targets on perpetuals too (spot always does)")
 
@@ -202,11 +208,11 @@ class Settings(BaseSettings):
     @property
     def state_dir(self) -> Path:
         """Where journal, bars and reports live."""
-        return self.store.dir or Path("state") / self.runtime.name
+        return places.state_dir(self.store.dir, self.runtime.name)
 
     @property
     def control_socket(self) -> Path:
-        return self.runtime.control_socket or self.state_dir / "control.sock"
+        return places.control_socket(self.runtime.control_socket, self.state_dir)
 
     @property
     def kill_file(self) -> Path:

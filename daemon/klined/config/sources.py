@@ -19,7 +19,7 @@ ALIASES = {"BINANCE_API_KEY": "exchange.api_key", "BINANCE_API_SECRET": "exchang
 NOT_SETTINGS = frozenset({"KLINED_CONFIG", "KLINED_SHARED_DATA"})
 """The default of -c, and where the tests find market data."""
 
-FILE_RANK, DOTENV_RANK, ENVIRONMENT_RANK, CREDENTIALS_RANK, OVERRIDES_RANK = range(5)
+FILE_RANK, DOTENV_RANK, ENVIRONMENT_RANK, CREDENTIALS_RANK, OVERRIDES_RANK, SYSTEMD_RANK = range(6)
 BYTES_MAX = 1_000_000
 
 _KEY = r"(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')"
@@ -41,6 +41,19 @@ class Layer:
     def put(self, key: str, value: object, place: Place) -> None:
         self.values[key] = value
         self.places[key] = place
+
+
+def read_layers(path: Path | None, overrides: Sequence[str], environ: Mapping[str, str]) -> list[Layer]:
+    """All sources, the strongest first. `.env` stands beside the file, else in the working directory."""
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    return [
+        read_overrides(overrides),
+        read_environment(environ),
+        read_dotenv((path.parent if path else Path()) / ".env"),
+        *([read_credentials(Path(credentials))] if credentials else []),
+        *([read_toml(path)] if path else []),
+        read_systemd(environ),
+    ]
 
 
 def read_toml(path: Path) -> Layer:
@@ -104,6 +117,14 @@ def read_credentials(directory: Path) -> Layer:
         if path.name.upper().startswith(PREFIX):
             value = _text(path).rstrip("\r\n")
             _put_variable(layer, path.name.upper(), value, Place(CREDENTIALS_RANK, 0, str(path), value))
+    return layer
+
+
+def read_systemd(environ: Mapping[str, str]) -> Layer:
+    """`StateDirectory=` of a unit, as a default."""
+    layer = Layer()
+    if directory := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
+        layer.put("store.dir", directory, Place(SYSTEMD_RANK, 0, "$STATE_DIRECTORY", directory))
     return layer
 
 
