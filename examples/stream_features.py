@@ -8,10 +8,20 @@ import math
 from klined.kernels.features import ETH15_SIZE, MARKET, eth15_step
 from klined.kernels.rows import Block
 
-NAMES = (
-    "z_score zone_norm price_momentum z_score_momentum macd_norm macd_signal_norm macd_diff_norm rsi_norm "
-    "bb_mid_norm bb_high_norm bb_low_norm obv_norm"
-).split()
+NAMES = [
+    "z_score",
+    "zone_norm",
+    "price_momentum",
+    "z_score_momentum",
+    "macd_norm",
+    "macd_signal_norm",
+    "macd_diff_norm",
+    "rsi_norm",
+    "bb_mid_norm",
+    "bb_high_norm",
+    "bb_low_norm",
+    "obv_norm",
+]
 
 
 def main() -> None:
