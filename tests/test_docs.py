@@ -12,6 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from klined.cli.main import VERBS
 from klined.config.settings import Settings
 from klined.errors import KlinedError
 
@@ -66,6 +67,11 @@ def test_every_setting_is_documented() -> None:
     ]
     assert len(settings) > 20
     assert not [setting for setting in settings if setting not in text]
+
+
+def test_every_command_is_documented() -> None:
+    text = documented("commands.md")
+    assert not [verb for verb in VERBS if f"| `klined {verb}` |" not in text]
 
 
 def test_every_event_is_documented_and_no_other() -> None:
