@@ -149,10 +149,11 @@ def position_value(q: Row, m: Row) -> float:
     return q[LOTS] * m[LOT] * (q[MARK] - q[ENTRY])
 
 
-def account_mark(A: Row, Q: list[Row], M: list[Row], P: Row, n: int, close_time_ms: float) -> None:  # noqa: ARG001 - the day rolls by it
+def account_mark(A: Row, Q: list[Row], M: list[Row], P: Row, n: int, close_time_ms: float) -> None:  # noqa: ARG001 - every step of a batch takes its time
     """Value the account at its marks: equity, peak, exposure and liquidation price of each of `n` symbols. O(n).
 
-    A liquidation price holds the other symbols at their marks.
+    A liquidation price holds the other symbols at their marks. `gate.roll_day` comes after this: a new UTC day begins
+    with the equity of the close that ends the old one.
     """
     cash = A[CASH]
     value = 0.0

@@ -124,7 +124,7 @@ def trade_step(
     price = ticks * m[TICK]
     if spot and lots > 0.0:
         cash = A[CASH] if A[CASH] > 0.0 else 0.0
-        affordable = float(int(cash / (price * m[LOT] * (1.0 + m[TAKER])) + LOT_TOLERANCE))
+        affordable = float(int(cash / (price * m[LOT] * (1.0 + m[TAKER]))))
         if lots > affordable:
             lots = affordable
         if lots == 0.0:
