@@ -2,6 +2,7 @@
 #
 #   make demo          the daemon on a generated market: no network, no keys
 #   make test          the whole suite
+#   make coverage      the same, and what it did not reach
 #   make check         format, lint, layers, types
 #   make bench         every speed figure, one table, build/bench.json
 #   make prove         the long proofs (kills, fuzzing, every bar of the recorded market)
@@ -15,7 +16,7 @@ WORKERS ?= 2
 SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test check format prove bless bench bench-check bench-peers docs clean help
+.PHONY: install demo test coverage check format prove bless bench bench-check bench-peers docs clean help
 
 help:
 	@sed -n '/^#   /s/^#   //p' Makefile
@@ -35,6 +36,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not slow' $(ARGS)
 
+coverage: $(STAMP)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not slow' --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)
+
 prove: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
@@ -43,6 +47,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/mypy scripts examples benchmarks/*.py
 	$(BIN)/pyright
 
 format: $(STAMP)
