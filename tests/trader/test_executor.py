@@ -264,6 +264,9 @@ def test_memory_is_bounded_by_the_watch() -> None:
     assert len(executor._watch) <= 1441
     assert len(executor._timers) <= 1
     assert not executor._open
+    assert executor.timed
+    executor.due(now_ms + 2 * DAY)
+    assert not executor.timed
 
 
 class Liar:

@@ -217,6 +217,11 @@ class Executor:
         changed, self._changed = self._changed, {}
         return tuple((client_id, encode(order)) for client_id, order in changed.items())
 
+    @property
+    def timed(self) -> bool:
+        """Whether `due` may have anything to do, now or later."""
+        return bool(self._timers or self._watch)
+
     def order(self, client_id: str) -> Order | None:
         life = self._lives.get(client_id)
         return None if life is None else life.order
