@@ -101,6 +101,7 @@ def copy(link: sqlite3.Connection, target: Path) -> None:
     part.unlink(missing_ok=True)
     with closing(sqlite3.connect(part)) as other:
         link.backup(other)
+        other.execute("PRAGMA journal_mode = DELETE")  # one file, complete in itself
     sync(part)
     part.replace(target)
     sync(target.parent)

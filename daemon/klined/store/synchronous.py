@@ -16,7 +16,7 @@ from klined.errors import StateError
 from klined.store import recovery
 from klined.store.faults import guarding
 from klined.store.migrations import open_database
-from klined.store.rows import Rows, remember
+from klined.store.rows import FORGET, Rows, remember
 
 GROUP_MAX = 256
 
@@ -68,7 +68,16 @@ class SyncJournal:
             self._write()
 
     async def remember(self, key: str, value: str | None) -> None:
-        """Durable at once, ahead of an unfinished group."""
+        """Set a flag at once, ahead of an unfinished group; delete it not before the group is durable.
+
+        So a kill may leave a flag that was just set or just deleted, never one missing that the records rely on.
+        """
+        rows = self._rows
+        forget = (FORGET, (key,))
+        if value is None and rows.records:
+            rows.statements.append(forget)
+            return
+        rows.statements = [statement for statement in rows.statements if statement != forget]
         with guarding(self.path):
             remember(self._link, key, value)
 
