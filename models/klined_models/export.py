@@ -14,23 +14,26 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from klined.trader.manifest import KEY, KEY_SHA256, Manifest, digest
+from klined.trader.manifest import KEY, KEY_SHA256, ActionMap, Golden, Manifest, digest
+from klined_models import dataset
+from klined_models.evaluation import Choose, closed_loop
 from klined_models.network import Network
+from klined_models.oracle import held_returns
 
 OPSET = 20
 IR_VERSION = 10  # read by every onnxruntime since 1.18
 
 
-def graph_bytes(network: Network, mean: NDArray[np.float32], scale: NDArray[np.float32], manifest: Manifest) -> bytes:
+def graph_bytes(network: Network, mean: NDArray[np.float64], scale: NDArray[np.float64], manifest: Manifest) -> bytes:
     """The ONNX file: `target = levels[argmax(logits((obs - mean) * scale))]`, with the manifest in its metadata.
 
     The normalisation is folded into the first layer (it is affine), which leaves two nodes fewer to run per bar.
     """
     weights = [array.astype(np.float32) for array in network.weights]
     biases = [array.astype(np.float32) for array in network.biases]
-    first = network.weights[0] * scale[:, None].astype(np.float64)
+    first = network.weights[0] * scale[:, None]
     weights[0] = first.astype(np.float32)
-    biases[0] = (network.biases[0] - mean.astype(np.float64) @ first).astype(np.float32)
+    biases[0] = (network.biases[0] - mean @ first).astype(np.float32)
     constants = [numpy_helper.from_array(np.array(manifest.action.levels, np.float32), "levels")]
     nodes = []
     last = len(weights) - 1
@@ -52,6 +55,19 @@ def graph_bytes(network: Network, mean: NDArray[np.float32], scale: NDArray[np.f
     ]
     graph = helper.make_graph(nodes, manifest.name, inputs, outputs, constants)
     return seal(graph, manifest)
+
+
+def golden_vectors(choose: Choose, symbol: str, bars: dataset.Bars, answers: int, action: ActionMap) -> Golden:
+    """The last `answers` of `bars` as the policy saw and answered them in a closed loop without costs."""
+    features = dataset.market_features(bars)[-answers:]
+    run = closed_loop(choose, features, held_returns(bars[:, 1])[-answers:], 0.0, action)
+    return Golden(
+        symbol=symbol,
+        first_open_ms=int(bars[0, 0]),
+        bars=np.ascontiguousarray(bars[:, 1:6], "<f8").tobytes(),
+        observations=np.ascontiguousarray(run.observed, "<f4").tobytes(),
+        actions=run.target.astype("<f4").tobytes(),
+    )
 
 
 def seal(graph: onnx.GraphProto, manifest: Manifest) -> bytes:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 from math import inf, isfinite
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -19,8 +19,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from klined.errors import ModelError
+from klined.kernels.layout import KERNEL_ABI
+from klined.trader.plans import ACCOUNT, Plan
 
 SCHEMA = 1
+UNBOUNDED = 1e300  # stands for no limit, which JSON cannot say
 KEY = "klined.manifest"
 KEY_SHA256 = "klined.manifest_sha256"
 REMEDY = "export it again with klined_models, or use a policy made for this version"
@@ -30,6 +33,8 @@ class Feature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One slot of the observation, in order, with the range it took in training (inclusive)."""
 
     name: str
+    source: str = "market"
+    formula: str = ""
     params: dict[str, float] = {}
     low: float = -1.0
     high: float = 1.0
@@ -175,15 +180,6 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-class PlanFeature(Protocol):
-    """What the manifest compares of one feature of an engine's plan."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def params(self) -> dict[str, float]: ...
-
-
 def digest(text: str) -> str:
     """SHA-256 of a manifest's text, hex."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -205,6 +201,54 @@ def parse(text: str, sha256: str | None = None) -> Manifest:
     if fault:
         raise ModelError(f"policy manifest {manifest.name!r}: {fault}; {REMEDY}")
     return manifest
+
+
+def features_of(plan: Plan) -> tuple[Feature, ...]:
+    """The plan's slots as a manifest lists them, with the range the plan promises (or any, where it promises none)."""
+    return tuple(
+        Feature(
+            name=feature.name,
+            source=feature.source,
+            formula=feature.formula,
+            params={name: float(value) for name, value in feature.params},
+            low=-UNBOUNDED if feature.low is None else feature.low,
+            high=UNBOUNDED if feature.high is None else feature.high,
+        )
+        for feature in plan.features
+    )
+
+
+def check_plan(manifest: Manifest, plan: Plan, bar_interval_ms: int | None = None) -> None:
+    """Compare what the policy was trained to see with what this engine shows it.
+
+    Raises:
+        ModelError: names the first field or feature that differs, and both values.
+    """
+    fault = _plan_fault(manifest, plan)
+    if fault is None and bar_interval_ms is not None and bar_interval_ms != manifest.bar_interval_ms:
+        fault = f"bar_interval_ms is {manifest.bar_interval_ms}, but the feed gives bars of {bar_interval_ms}"
+    if fault:
+        raise ModelError(f"policy manifest {manifest.name!r} does not fit plan {plan.name!r}: {fault}; {REMEDY}")
+
+
+def _plan_fault(manifest: Manifest, plan: Plan) -> str | None:
+    account = tuple(feature.name for feature in plan.features if feature.source == ACCOUNT)
+    if manifest.plan != plan.name:
+        return f"plan is {manifest.plan!r}"
+    for index, (ours, theirs) in enumerate(zip(features_of(plan), manifest.features, strict=False)):
+        for field in ("name", "source", "formula", "params"):
+            found, wanted = getattr(theirs, field), getattr(ours, field)
+            if found != wanted:
+                return f"features[{index}].{field} ({ours.name}) is {found!r}, the engine computes {wanted!r}"
+    for name, value, needed in (
+        ("kernel_abi", manifest.kernel_abi, KERNEL_ABI),
+        ("dim", manifest.dim, plan.dim),
+        ("account_features", manifest.account_features, account),
+        ("warmup_bars", manifest.warmup_bars, max(manifest.warmup_bars, plan.warmup_bars)),
+    ):
+        if value != needed:
+            return f"{name} is {value}, the engine has {needed}"
+    return None
 
 
 def outside(lows: Sequence[float], highs: Sequence[float], observation: Sequence[float]) -> float:
