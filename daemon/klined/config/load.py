@@ -51,7 +51,7 @@ def changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     for key, field in fields():
         section, _, name = key.partition(".")
         if getattr(getattr(old, section), name) != getattr(getattr(new, section), name):
-            (allowed if _extra(field, "reload") else refused).append(key)
+            (allowed if reloadable(field) else refused).append(key)
     return allowed, refused
 
 
@@ -67,6 +67,16 @@ def sections() -> Iterator[tuple[str, type[BaseModel]]]:
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield name, field.annotation
+
+
+def wanted(field: FieldInfo) -> str:
+    """What a message about a wrong value asks for."""
+    return str(_extra(field, "wanted") or field.description)
+
+
+def reloadable(field: FieldInfo) -> bool:
+    """Whether SIGHUP may change it."""
+    return bool(_extra(field, "reload"))
 
 
 def _extra(field: FieldInfo, name: str) -> object:
@@ -108,7 +118,7 @@ def _place(key: str, places: Mapping[str, Place]) -> Place:
 def _says(key: str, kind: str, places: Mapping[str, Place]) -> str:
     known = dict(fields())
     if field := known.get(key):
-        return str(_extra(field, "wanted") or field.description)
+        return wanted(field)
     if kind == "model_type" and key in dict(sections()):
         return f"a section: write [{key}] above its settings, or {variable(key)}__SETTING"
     guess = _guess(key, list(known))
