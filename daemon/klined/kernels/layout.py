@@ -155,3 +155,13 @@ MODEL_OK = 40  # 1 when the policy's manifest was verified
 LONG_ONLY = 41  # 1 clips negative targets (spot)
 STOP_COOLDOWN_MS = 42  # no entry on a symbol for this long after a protective exit
 NP = 56
+
+# --- out: what gate_step tells beside its reason ----------------------------------------------------------------
+OUT_LOTS = 0  # signed lots to trade, 0 for none
+OUT_VALUE = 1  # what a refused check measured ...
+OUT_LIMIT = 2  # ... and what it allows
+OUT_TARGET = 3  # target after shaping
+OUT_REDUCE = 4  # 1 when the order only makes the position smaller
+OUT_NOTE = 5  # Reason code of what was left out of the wish: a clipped short, a refused opening part
+OUT_CAUSE = 6  # code of the Cause: 0 policy, 1 to 5 a protective exit, 6 rebalance, 7 risk
+N_OUT = 8
