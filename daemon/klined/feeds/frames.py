@@ -149,6 +149,17 @@ class FrameParser:
         return time_fault(kline.t, self.interval_ms)
 
 
+def frame_of(bar: Bar, interval_ms: int) -> bytes:
+    """A closed bar as the combined stream would send it: what the parser reads back as `bar`."""
+    name, interval = venue_symbol(bar.symbol), timeframe_name(interval_ms)
+    close_ms = bar.open_time_ms + interval_ms - 1
+    prices = {"o": bar.open, "c": bar.close, "h": bar.high, "l": bar.low, "v": bar.volume}
+    kline = {"t": bar.open_time_ms, "T": close_ms, "s": name, "i": interval, "x": True}
+    kline |= {key: repr(value) for key, value in prices.items()}
+    event = {"e": "kline", "E": close_ms + 1, "s": name, "k": kline}
+    return msgspec.json.encode({"stream": f"{name.lower()}@kline_{interval}", "data": event})
+
+
 def time_fault(open_time_ms: int, interval_ms: int) -> FrameFault | None:
     """Why this cannot be the open time of a bar, or None."""
     if open_time_ms >= MILLISECONDS_MAX:
