@@ -47,12 +47,13 @@ class OnnxPolicy:
         action = self.manifest.action
         self._low = action.levels[0] if action.kind == "levels" else action.low
         self._high = action.levels[-1] if action.kind == "levels" else action.high
-        self._session = session
+        self._run = session.run_with_iobinding
         self._binding = session.io_binding()
         self._observation = np.zeros((1, self.manifest.dim), np.float32)
         self._bind_input("obs", self._observation)
-        self._target = self._bind_output("target", (1,))
-        self._probs = next((self._bind_output("probs", (1, o.shape[1])) for o in _others(session)), None)
+        self._target_slot = _floats(self._bind_output("target", (1,)))
+        probs = [self._bind_output("probs", (1, node.shape[1])) for node in _others(session)]
+        self._output_slots = _floats(probs[0]) if probs else ()
         self._states_in = [np.zeros((1, *state.shape), np.float32) for state in self.manifest.recurrent]
         for state, buffer in zip(self.manifest.recurrent, self._states_in, strict=True):
             self._bind_input(state.input, buffer)
@@ -86,6 +87,8 @@ class OnnxPolicy:
         """One choice per row; a row whose answer is not finite or outside the action map gets a NaN target."""
         if self._states_in:
             return [self._remembering(row, index) for index, row in enumerate(observations)]
+        if len(observations) == 1:
+            return [self._one(observations)]
         return [self._one(row) for row in observations]
 
     def state(self) -> bytes:
@@ -106,16 +109,14 @@ class OnnxPolicy:
         self._memory = [state[at : at + width] for at in range(0, len(state), width)] if state else []
 
     def _one(self, row: NDArray[np.float32]) -> Choice:
-        self._observation[0] = row
-        self._session.run_with_iobinding(self._binding)
-        target: float = self._target.item()
-        output: tuple[float, ...] = ()
-        if self._probs is not None:
-            output = tuple(self._probs[0].tolist())
-            total = sum(output)
-            if total - total != 0.0:  # NaN or infinite
-                return nan, output
-        return (target if self._low <= target <= self._high else nan), output
+        self._observation[:] = row
+        self._run(self._binding)
+        target = self._target_slot[0]
+        output = tuple(self._output_slots)
+        total = sum(output)
+        if self._low <= target <= self._high and total - total == 0.0:  # neither NaN nor infinite
+            return target, output
+        return nan, output
 
     def _remembering(self, row: NDArray[np.float32], index: int) -> Choice:
         """Run one symbol of a recurrent graph: its own state in, the new state kept."""
@@ -138,6 +139,11 @@ class OnnxPolicy:
         buffer = np.zeros(shape, np.float32)
         self._binding.bind_output(name, CPU, 0, np.float32, shape, buffer.ctypes.data)
         return buffer
+
+
+def _floats(buffer: NDArray[np.float32]) -> "memoryview[float]":
+    """The buffer as plain Python floats; the memoryview keeps it alive."""
+    return buffer.reshape(-1).data.cast("B").cast("f")
 
 
 def _session(raw: bytes, where: str) -> ort.InferenceSession:
