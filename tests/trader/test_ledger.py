@@ -120,6 +120,8 @@ def test_view_leaves_the_rows_as_the_kernels_book_them(
         lots = float(quantity / of.lot)
         apply_fill(lane_a.row[0], lane_q.row[0], m.row[0], lots, float(price), float(fee), float(item.time_ms))
         ledger.book(item)
+        ledger.view(a.row[0], q.row[0], 0)
+        a.row[0][at.CAPACITY] = lane_a.row[0][at.CAPACITY] = 5_000.0 + i
         if of is PERP:
             apply_funding(lane_a.row[0], float(amount))
             ledger.fund(Funded(of.symbol, amount, i, str(i)))

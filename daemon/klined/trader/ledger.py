@@ -46,7 +46,6 @@ class Holding(Struct):
     trip: Decimal = ZERO  # realised of the open round trip, fees included
     opened_ms: int = 0  # time of the fill that opened the round trip
     opened_at: Decimal = ZERO  # its price
-    change: Decimal = ZERO  # signed notional of the last fill
     client_id: str = ""  # order of the last fill
 
 
@@ -86,6 +85,7 @@ class Ledger:
         self.books = Books({self.quote: ZERO}, {i.symbol: Holding() for i in instruments})
         for asset, amount in (balances or {}).items():
             self._set_balance(asset, amount)
+        self._traded: dict[str, Decimal] = {}  # signed notional of the fill that `view` has not shown yet
         self._dumped: bytes | None = None
 
     @property
@@ -111,8 +111,8 @@ class Ledger:
         first, holding.client_id = fill.client_id != holding.client_id, fill.client_id
         with localcontext(EXACT):
             before, realised = holding.quantity, _take(holding, fill.quantity, fill.price)
-            holding.change = fill.quantity * fill.price
-            cash = -holding.change if spot else realised
+            traded = self._traded[fill.symbol] = fill.quantity * fill.price
+            cash = -traded if spot else realised
             if fill.fee_asset == self.quote:
                 fee = fill.fee
                 cash -= fee
@@ -128,7 +128,7 @@ class Ledger:
             settled = _turn(holding, instrument.lot, before, fill, realised, fee)
             if settled is not None:
                 books.settled = settled
-            return Booked(fill.symbol, fill.time_ms, abs(holding.change), fee, realised, settled, first)
+            return Booked(fill.symbol, fill.time_ms, abs(traded), fee, realised, settled, first)
 
     def fund(self, news: Funded) -> bool:
         """Book funding once; False when it was booked before."""
@@ -198,7 +198,7 @@ class Ledger:
             return sum((h.quantity * marks[s] - h.cost if h.quantity else -h.cost for s, h in held), ZERO)
 
     def view(self, A: Row, q: Row, index: int) -> None:  # noqa: N803 # the rows' names are the kernels'
-        """Refresh the float rows after a booking: the one crossing from Decimal to lanes. O(1).
+        """Refresh the float rows after each booking: the one crossing from Decimal to lanes. O(1).
 
         Equal to `kernels.account.apply_fill` within 1e-8; LOTS are whole, dust of less than a lot is left out.
         """
@@ -219,8 +219,9 @@ class Ledger:
             q[at.ENTRY_TIME] = float(holding.opened_ms)
         q[at.LOTS] = lots
         q[at.TRIP] = float(holding.trip)
-        if A[at.CAPACITY] > 0.0:
-            q[at.CHANGE] = float(holding.change) / A[at.CAPACITY]
+        traded = self._traded.pop(instrument.symbol, None)
+        if traded is not None and A[at.CAPACITY] > 0.0:
+            q[at.CHANGE] = float(traded) / A[at.CAPACITY]
 
     def dump(self) -> bytes:
         """JSON; encoded again only after a booking."""
