@@ -51,7 +51,7 @@ def wilder_step(S: Row, at: int, n: int, x: float) -> float:
 
 
 def variance_step(S: Row, at: int, n: int, weight: float, x: float) -> float:
-    """EWMA of squares (RiskMetrics 1996, equation 5.3, mean taken as zero) as known *before* `x`. O(1).
+    """EWMA of squares (RiskMetrics 1996, section 5.2, mean taken as zero) as known *before* `x`. O(1).
 
     The first n squares give the seed, so the first value comes with the `x` after them. Leaving `x` out of its own
     yardstick keeps a jump visible: counted in, no return could exceed sqrt(1 / weight) of its sigma.

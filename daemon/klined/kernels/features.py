@@ -25,7 +25,7 @@ MARKET = 12  # width of `out` in both plans
 # --- eth15 ------------------------------------------------------------------------------------------------------
 ETH15_FIRST = 80  # bars until a row is complete: 20 for the mean, 60 spreads over it, and one z-score before
 RETURNS = 20  # squared returns that seed the variance
-WEIGHT = 0.06  # RiskMetrics' lambda 0.94: 97.5 % of the weight lies in the last 60 bars
+WEIGHT = 0.07  # of the newest square: the last 60 bars hold 98.7 %, and 300 bars forget the start to 1e-8
 UNIT_MIN = 1e-9  # of the price: yardsticks (ATR, sigma) are no shorter, lest a dead market magnify rounding
 SPREAD_MIN = 1e-12  # of the price: a smaller deviation of the spread is rounding
 ETH15_Z = 2
@@ -67,7 +67,7 @@ def eth15_step(S: Row, bar: Sequence[float], out: Row) -> None:
         change = close - previous
         move = math.log(close / previous)
         atr = wilder_step(S, ETH15_ATR, 14, true_range(bar[2], bar[3], previous))
-        rsi = rsi_step(S, ETH15_RSI, 14, change, 50.0)
+        rsi = rsi_step(S, ETH15_RSI, 14, 50.0, change)
         net, gross = flow_step(S, ETH15_FLOW, 20, change, bar[5])
         expected = variance_step(S, ETH15_VARIANCE, RETURNS, WEIGHT, move)
         if bars >= 20.0:

@@ -30,6 +30,7 @@ from typing import Any
 from klined.kernels.layout import KERNEL_ABI
 
 FOLDER = Path(__file__).parent
+CODES = FOLDER.parent / "domain.py"  # kernels take the codes of reasons from it
 PACKAGE = "klined.kernels"
 Build = Callable[[FunctionType], object]
 NOT_KERNELS = frozenset({"__init__", "jit", "rows"})
@@ -86,11 +87,11 @@ def _compiled(name: str) -> Kernels:
 
 
 def sources_hash() -> str:
-    """SHA-256 over the names and bytes of all kernel sources."""
+    """SHA-256 over the names and bytes of all sources that compiled code depends on."""
     digest = hashlib.sha256()
-    for noun in nouns():
-        source = (FOLDER / f"{noun}.py").read_bytes()
-        digest.update(f"{noun} {len(source)}\n".encode() + source)
+    for path in (*(FOLDER / f"{noun}.py" for noun in nouns()), CODES):
+        source = path.read_bytes()
+        digest.update(f"{path.stem} {len(source)}\n".encode() + source)
     return digest.hexdigest()
 
 

@@ -9,7 +9,7 @@ NAN = float("nan")
 RSI_SIZE = 3
 
 
-def rsi_step(S: Row, at: int, n: int, change: float, flat: float) -> float:
+def rsi_step(S: Row, at: int, n: int, flat: float, change: float) -> float:
     """Wilder's RSI (1978) in [0, 100] from the change of the close; first value with the n-th change. O(1).
 
     `flat` is the answer when nothing moved in all memory: 50 says neither; TA-Lib says 0, its most oversold.

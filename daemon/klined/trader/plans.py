@@ -56,15 +56,19 @@ class Plan(Struct, frozen=True):
 
     def canonical(self) -> bytes:
         """The plan as JSON with sorted keys, the same bytes for the same plan on every machine."""
-        return msgspec.json.encode(self, order="deterministic")
+        return msgspec.json.encode(self, order="sorted")
+
+
+def _sorted(params: dict[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple((name, float(params[name])) for name in sorted(params))
 
 
 def _market(name: str, formula: str, first_bar: int, stable_bars: int | None, **params: float) -> Feature:
-    return Feature(name, MARKET, formula, tuple(sorted(params.items())), first_bar, stable_bars)
+    return Feature(name, MARKET, formula, _sorted(params), first_bar, stable_bars)
 
 
 def _raw(name: str, formula: str, stable_bars: int | None, **params: float) -> Feature:
-    return Feature(name, MARKET, formula, tuple(sorted(params.items())), 0, stable_bars, None, None)
+    return Feature(name, MARKET, formula, _sorted(params), 0, stable_bars, None, None)
 
 
 POSITION = Feature("position", ACCOUNT, "clip(signed notional / (max_exposure * equity), 1)")
