@@ -90,10 +90,9 @@ def _check_settings(settings: Settings) -> str:
 
 
 def _check_policy(settings: Settings) -> str:
-    from klined.policies.registry import load_policy  # noqa: PLC0415 - onnxruntime, only for this
+    from klined.runtime.assembly import make_policy  # noqa: PLC0415 - onnxruntime, only for this
 
-    name = str(settings.policy.model or settings.policy.name)
-    policy = load_policy(name, settings.policy.options)
+    policy = make_policy(settings)
     return f"{policy.name}, features {policy.plan}"
 
 

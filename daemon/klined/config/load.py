@@ -154,11 +154,11 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
         yield ("market.files", "market.feed"), f'the {market.feed_name} feed plays no files; write feed = "recorded"'
     if settings.mode.live and market.exchange == "sim":
         yield ("mode.live", "market.exchange"), 'real orders need an exchange; name one, like exchange = "binance"'
-    if settings.mode.live and market.feed_name in {"recorded", "generated"}:
+    elif settings.mode.live and market.feed_name in {"recorded", "generated"}:
         yield ("mode.live", "market.feed"), f"real orders on a {market.feed_name} market are refused"
     if not perp and risk.max_exposure > 1:
         yield ("risk.max_exposure", "market.kind"), "spot cannot borrow: at most 1.0"
-    if risk.reduce_drawdown > risk.max_drawdown:
+    if risk.reduce_drawdown is not None and risk.reduce_drawdown > risk.max_drawdown:
         yield ("risk.reduce_drawdown", "risk.max_drawdown"), f"should not exceed max_drawdown, {risk.max_drawdown:g}"
     if len(os.fsencode(settings.control_socket)) > _SOCKET_PATH_MAX:
         keys = ("runtime.control_socket", "store.dir", "runtime.name")

@@ -55,8 +55,8 @@ def settings_markdown() -> str:
         "",
         "The command line (`--set section.setting=value`) wins over the environment (`KLINED_SECTION__SETTING`), over",
         "`.env`, over systemd's credentials directory (`klined_section__setting`), over `klined.toml`, over the",
-        "default. Unknown names are refused, wherever they stand; keys and secrets, in the file and on the command line.",
-        "`BINANCE_API_KEY` and `BINANCE_API_SECRET` are read too. `klined check --all` shows what is in force.",
+        "default. Unknown names are refused, wherever they stand. Keys and secrets are refused in the file and on the",
+        "command line. `BINANCE_API_KEY` and `BINANCE_API_SECRET` are read too. `klined check --all` shows what holds.",
         "*Reload*: `SIGHUP` and `klined reload` take a new value without a restart.",
     ]
     known = dict(fields())

@@ -1,6 +1,6 @@
 """The limits of the gate and the protective exits, as a person sets them."""
 
-from klined.config.fields import OptionalPath, Section, count, fraction, number, said
+from klined.config.fields import OptionalFloat, OptionalPath, Section, count, fraction, number, said
 
 
 class Risk(Section):
@@ -17,8 +17,11 @@ class Risk(Section):
         0.02, "loss since 00:00 UTC, open positions included, that ends entries", reload=True
     )
     max_week_loss: float = fraction(0.05, "the same since Monday 00:00 UTC", like="0.05", reload=True)
-    reduce_drawdown: float = fraction(
-        0.04, "loss from the peak beyond which positions may only shrink", like="0.04", reload=True
+    reduce_drawdown: OptionalFloat = fraction(
+        None,
+        "loss from the peak beyond which positions may only shrink; empty: 0.8 of max_drawdown",
+        like="0.04",
+        reload=True,
     )
     max_drawdown: float = fraction(
         0.05, "loss from the peak that flattens and halts until a person resumes", like="0.05", reload=True

@@ -60,7 +60,10 @@ class Market(Section):
     )
     seed: int = count(7, "seed of the generated market", most=2**31 - 1)
     bars: int = count(
-        0, "end of a generated or recorded market after this many bars; 0: none", most=BIGGEST, like="500"
+        0,
+        "end of a generated or recorded market after this many bars, warm-up not counted; 0: none",
+        most=BIGGEST,
+        like="500",
     )
     history_bars: int = count(0, "bars shown to the indicators before the first decision; 0: what the policy needs")
     grace_ms: int = count(3_000, "how long a batch waits for symbols that are late", most=600_000)

@@ -22,6 +22,7 @@ from klined.feeds.frames import MILLISECONDS_MAX, FrameFault, FrameParser
 from klined.feeds.gaps import Step
 from klined.feeds.timeframe import timeframe_name, venue_symbol
 
+OWN_FRAME = b'{"at_ms"'
 WIDTH = 6  # open time, open, high, low, close, volume
 
 
@@ -86,12 +87,22 @@ def read_columns(symbols: Sequence[str], interval_ms: int, files: Sequence[Path]
 def _lines(path: Path) -> list[bytes]:
     try:
         data = path.read_bytes()
-        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        data = _unzipped(data) if data[:2] == b"\x1f\x8b" else data
     except FileNotFoundError as error:
         raise ConfigError(f"no file {path}; correct market.files") from error
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     return [line for line in data.split(b"\n") if line.strip()]
+
+
+def _unzipped(data: bytes) -> bytes:
+    try:
+        return gzip.decompress(data)
+    except EOFError:
+        whole, _, _ = zlib.decompressobj(wbits=31).decompress(data).rpartition(b"\n")
+        if whole.startswith(OWN_FRAME):  # a recording that was killed is good up to its last whole line
+            return whole
+        raise
 
 
 def _owner(path: Path, symbols: Sequence[str]) -> str:
@@ -130,7 +141,7 @@ def _frame_tables(lines: list[bytes], symbols: Sequence[str], interval_ms: int) 
     decode = msgspec.json.Decoder(RecordedFrame).decode
     rows: dict[str, list[tuple[float, ...]]] = {symbol: [] for symbol in symbols}
     for line in lines:
-        raw = decode(line).raw if line.startswith(b'{"at_ms"') else line[max(line.find(b"{"), 0) :]
+        raw = decode(line).raw if line.startswith(OWN_FRAME) else line[max(line.find(b"{"), 0) :]
         heard = parser.parse(raw)
         if isinstance(heard, Bar):
             row = (heard.open_time_ms, heard.open, heard.high, heard.low, heard.close, heard.volume)

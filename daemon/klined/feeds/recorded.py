@@ -30,7 +30,8 @@ class RecordedFeed:
     ) -> None:
         """Read all files at once.
 
-        `speed` is in bars per second, 0 as fast as possible; with `bars`, the feed ends after that many batches.
+        `speed` is in bars per second, 0 as fast as possible; `bars` ends the feed after that many batches, those of
+        the history not counted.
 
         Raises:
             ConfigError: a file cannot be read, or does not fit symbols and interval.
@@ -40,15 +41,16 @@ class RecordedFeed:
         self.columns: dict[str, Columns] = read_columns(symbols, interval_ms, files)
         self._pause_s = 1.0 / speed if speed else 0.0
         times: NDArray[np.int64] = np.unique(np.concatenate([c.times for c in self.columns.values()]))
-        self._times = times[:bars] if bars else times
-        self._played = self._play(0)
+        self._times = times
+        self._bars = bars
+        self._played = self._play(0, bars or len(times))
 
     @classmethod
     def configured(cls, settings: FeedSettings) -> Self:
         return cls(settings.symbols, settings.interval_ms, settings.files, speed=settings.speed, bars=settings.bars)
 
     def __len__(self) -> int:
-        """Number of batches in all."""
+        """Number of batches in the files."""
         return len(self._times)
 
     async def history(self, count: int, after_ms: int | None) -> Sequence[Batch]:
@@ -58,9 +60,9 @@ class RecordedFeed:
         """
         start = 0 if after_ms is None else int(np.searchsorted(self._times, after_ms - self.interval_ms, "right"))
         stop = max(start, min(count, len(self._times)))
-        self._played = self._play(start)
-        warm = [replace(next(self._played), purpose=Purpose.WARMUP) for _ in range(start, stop)]
-        return tuple(warm)
+        end = min(count, len(self._times)) + self._bars if self._bars else len(self._times)
+        self._played = self._play(stop, end)
+        return tuple(replace(batch, purpose=Purpose.WARMUP) for batch in self._play(start, stop))
 
     async def next(self) -> Batch | None:
         if self._pause_s:
@@ -70,22 +72,23 @@ class RecordedFeed:
     async def close(self) -> None:
         self._played = iter(())
 
-    def _play(self, start: int) -> Iterator[Batch]:
+    def _play(self, start: int, end: int) -> Iterator[Batch]:
+        end = min(end, len(self._times))
         if len(self.symbols) == 1:
-            return self._play_one(self.symbols[0], start)
-        return self._play_many(start)
+            return self._play_one(self.symbols[0], start, end)
+        return self._play_many(start, end)
 
-    def _play_one(self, symbol: str, start: int) -> Iterator[Batch]:
+    def _play_one(self, symbol: str, start: int, end: int) -> Iterator[Batch]:
         columns, interval_ms = self.columns[symbol], self.interval_ms
-        for low in range(start, len(self._times), CHUNK):
-            high = min(low + CHUNK, len(self._times))
+        for low in range(start, end, CHUNK):
+            high = min(low + CHUNK, end)
             numbers = columns.values[low:high].T.tolist()
             for time, *prices in zip(columns.times[low:high].tolist(), *numbers, strict=True):
                 yield Batch(time + interval_ms, (Bar(symbol, time, *prices),))
 
-    def _play_many(self, start: int) -> Iterator[Batch]:
-        for low in range(start, len(self._times), CHUNK):
-            times = self._times[low : low + CHUNK]
+    def _play_many(self, start: int, end: int) -> Iterator[Batch]:
+        for low in range(start, end, CHUNK):
+            times = self._times[low : min(low + CHUNK, end)]
             rows = zip(*(self._aligned(symbol, times) for symbol in self.symbols), strict=True)
             for time, bars in zip(times.tolist(), rows, strict=True):
                 yield Batch(time + self.interval_ms, bars)
