@@ -22,12 +22,12 @@ def bars_of(close: NDArray[np.float64], volume: NDArray[np.float64], rng: np.ran
 
 def made(name: str) -> Bars:
     rng = np.random.default_rng(MADE.index(name))
-    walk = np.exp(np.cumsum(rng.standard_t(4, size=LENGTH) * 6e-4))
-    close = np.round(2500.0 * walk, 2)
-    volume = np.round(np.exp(rng.normal(5.0, 1.0, size=LENGTH)), 4)
+    walk: NDArray[np.float64] = np.exp(np.cumsum(rng.standard_t(4, size=LENGTH) * np.float64(6e-4)))
+    close: NDArray[np.float64] = np.round(2500.0 * walk, 2)
+    volume: NDArray[np.float64] = np.exp(rng.normal(5.0, 1.0, size=LENGTH)).round(4)
     wick = 3e-4
     if name == "flat":
-        close, wick = np.full(LENGTH, 0.1 + 0.2), 0.0
+        close, wick = np.full(LENGTH, 0.1 + 0.2, dtype=np.float64), 0.0
     elif name == "dying":  # trades, then nothing at all for 500 bars, then trades again
         close[200:700], volume[200:700] = close[199], 0.0
         wick = 0.0
@@ -43,7 +43,7 @@ def made(name: str) -> Bars:
     elif name == "price_outlier":
         close[300] = 1e15
     elif name == "trend":
-        close = 100.0 * 1.01 ** np.arange(LENGTH)
+        close = 100.0 * np.power(1.01, np.arange(LENGTH, dtype=np.float64))
     elif name == "two_prices":
         close, wick = np.where(rng.random(LENGTH) < 0.5, 1.0, 1.0001), 0.0
     return bars_of(close, volume, rng, wick)

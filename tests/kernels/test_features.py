@@ -194,14 +194,17 @@ def test_eth15_is_its_table_computed_in_batch(recorded: Floats) -> None:
 
 def live_original(bars: Floats) -> Floats:
     """The live engine of the original told anew with growing lists: slow, and free of our windows."""
-    closes, spreads, out, z1, obv = [], [], [], 0.0, 0.0
+    closes: list[float] = []
+    spreads: list[float] = []
+    out: list[tuple[float, ...]] = []
+    z1 = obv = 0.0
     fast = slow = signal = gains = losses = 0.0
     for t, (_, _, _, _, close, volume) in enumerate(bars.tolist()):
         change = close - closes[-1] if t else 0.0
         closes.append(close)
-        last = np.array(closes[-20:])
-        spreads.append(close - last.mean())
-        z = (spreads[-1] - np.mean(spreads[-60:])) / (np.std(spreads[-60:]) + 1e-8)
+        mean, spread = float(np.mean(closes[-20:])), float(np.std(closes[-20:]))
+        spreads.append(close - mean)
+        z = float((spreads[-1] - np.mean(spreads[-60:])) / (np.std(spreads[-60:]) + 1e-8))
         fast = fast + (close - fast) * 2 / 13 if t else close
         slow = slow + (close - slow) * 2 / 27 if t else close
         signal = signal + (fast - slow - signal) * 2 / 10 if t else fast - slow
@@ -213,7 +216,7 @@ def live_original(bars: Floats) -> Floats:
         zone = 1.0 if z > 1.5 else 0.5 if z > 0.5 else 0.0 if z >= -0.5 else -0.5 if z >= -1.5 else -1.0
         momentum, swing = (float(np.clip(change / closes[-2], -0.1, 0.1)), z - z1) if t else (0.0, 0.0)
         head = (z, zone, momentum, float(np.clip(swing, -2, 2)), fast - slow, signal, fast - slow - signal, rsi)
-        out.append((*head, last.mean(), last.mean() + 2 * last.std(), last.mean() - 2 * last.std(), obv))
+        out.append((*head, mean, mean + 2 * spread, mean - 2 * spread, obv))
         z1 = z
     return np.array(out)
 

@@ -38,27 +38,40 @@ def faults(noun: str, source: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("klined.kernels"):
             known |= {alias.asname or alias.name for alias in node.names}
-    constant = {
-        id(node) for part in tree.body if isinstance(part, (ast.Assign, ast.AnnAssign)) for node in ast.walk(part)
-    }
+    constants = [part for part in tree.body if isinstance(part, (ast.Assign, ast.AnnAssign))]
+    made_once = {id(node) for part in constants for node in ast.walk(part)}
     for node in ast.walk(tree):
-        fault = None
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            fault = imported(node)
-        elif isinstance(node, ast.stmt) and not isinstance(node, STATEMENTS):
-            fault = f"statement {type(node).__name__}"
-        elif isinstance(node, (ast.BinOp, ast.UnaryOp, ast.AugAssign)) and not isinstance(node.op, OPERATORS):
-            fault = f"operator {type(node.op).__name__}"
-        elif isinstance(node, ast.Compare) and any(isinstance(op, UNBOUND) for op in node.ops):
-            fault = "identity or membership test"
-        elif isinstance(node, FORBIDDEN) and id(node) not in constant:
-            fault = f"expression {type(node).__name__}"
-        elif isinstance(node, ast.Call) and id(node) not in constant:
-            fault = called(node.func, known)
-        elif isinstance(node, ast.FunctionDef) and (node.decorator_list or node.args.kwonlyargs or node.args.vararg):
-            fault = f"function {node.name} has a decorator or special arguments"
+        fault = grammar(node) if id(node) in made_once else grammar(node) or expression(node, known)
         if fault is not None and f"{noun}: {fault}" not in EXCEPTIONS:
             yield f"{noun}:{getattr(node, 'lineno', 0)}: {fault}"
+
+
+def grammar(node: ast.AST) -> str | None:
+    """Faults anywhere in a module."""
+    match node:
+        case ast.Import() | ast.ImportFrom():
+            return imported(node)
+        case ast.stmt() if not isinstance(node, STATEMENTS):
+            return f"statement {type(node).__name__}"
+        case ast.BinOp(op=op) | ast.UnaryOp(op=op) | ast.AugAssign(op=op) if not isinstance(op, OPERATORS):
+            return f"operator {type(op).__name__}"
+        case ast.FunctionDef() if node.decorator_list or node.args.kwonlyargs or node.args.vararg:
+            return f"function {node.name} has a decorator or special arguments"
+        case _:
+            return None
+
+
+def expression(node: ast.AST, known: set[str]) -> str | None:
+    """Faults that a constant, computed once at import, may have."""
+    match node:
+        case ast.Compare(ops=ops) if any(isinstance(op, UNBOUND) for op in ops):
+            return "identity or membership test"
+        case ast.Call(func=function):
+            return called(function, known)
+        case _ if isinstance(node, FORBIDDEN):
+            return f"expression {type(node).__name__}"
+        case _:
+            return None
 
 
 def imported(node: ast.Import | ast.ImportFrom) -> str | None:
