@@ -1,17 +1,20 @@
 """What the gate remembers of an account: budgets of the hour and day, losses in a row, marks that losses count from.
 
-    fill ─▶ book_trade      closed trip ─▶ book_trip      close of a batch ─▶ roll_day, correlate_step
+    fill ─▶ book_trade, book_cost     closed trip ─▶ book_trip      close of a batch ─▶ roll_day, correlate_step
                                                           deposit ─▶ book_transfer
 
 The live ledger and the lanes call the same functions. All of it lies in A and C, so it is in every snapshot: a restart
 gives no budget twice.
 """
 
+import math
+
 from klined.kernels.layout import (
     COOLDOWN_MS,
     COOLDOWN_UNTIL,
     DAY,
     DAY_EQUITY,
+    DEPTH,
     EQUITY,
     FEES_DAY,
     HOUR,
@@ -20,6 +23,7 @@ from klined.kernels.layout import (
     PEAK,
     RETURN,
     SIGMA,
+    SPREAD,
     TRADES_DAY,
     TRADES_HOUR,
     TURNOVER_DAY,
@@ -30,6 +34,12 @@ from klined.kernels.rows import Row
 
 HOUR_MS = 3_600_000.0
 DAY_MS = 86_400_000.0
+
+
+def forget_book(q: Row) -> None:
+    """No source tells spread and depth of this symbol: their checks pass, and only theirs may for want of data."""
+    q[SPREAD] = math.nan
+    q[DEPTH] = math.nan
 
 
 def book_trade(A: Row, now_ms: float, notional: float, fee: float) -> None:

@@ -1,0 +1,190 @@
+"""The gate as the daemon asks it: a target in, a typed verdict out, with a sentence where it says no.
+
+    target ─▶ judge ─▶ kernels.gate ─▶ code ─┬─▶ Held       made beforehand: holding allocates nothing
+                                            ├─▶ Approved   lots in Decimal, checked once more against the filters
+                                            └─▶ Refused    reason and sentence
+
+No rule stands here: the kernels decide, this room encodes what they ask and decodes what they answer.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from math import isnan
+
+from klined.domain import Approved, Batch, Cause, Held, Instrument, Intent, Mode, Purpose, Reason, Refused, Verdict
+from klined.kernels import layout as at
+from klined.kernels.gate import count_order, flatten_lots, gate_step
+from klined.kernels.memory import correlate_step, forget_book
+from klined.kernels.rows import Row
+from klined.trader.exits import CAUSES, show_bars
+from klined.trader.ids import ClientIds
+from klined.trader.limits import Limits
+from klined.trader.refusals import sentence
+from klined.trader.sizing import fault_of, is_dust, quantity_of
+
+__all__ = ["Gate", "Limits"]
+
+DECAY = 0.98  # of the covariance of returns: some fifty bars
+HOLDS = (Reason.HOLD_TARGET, Reason.HOLD_DEADBAND, Reason.CLIPPED)
+OK = float(Reason.OK)
+EXIT = float(Reason.EXIT)
+
+
+class Gate:
+    """The risk gate of one account over `instruments` in row order; the rows are the account's own, not copies.
+
+    Only symbols that have never seen a bar start without a book: SPREAD and DEPTH are NaN until a source writes them.
+    """
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        A: Row,  # noqa: N803 # the rows' names are the kernels'
+        Q: list[Row],  # noqa: N803
+        M: list[Row],  # noqa: N803
+        P: Row,  # noqa: N803
+        C: list[Row],  # noqa: N803
+        ids: ClientIds,
+    ) -> None:
+        self.instruments = tuple(instruments)
+        self.ids = ids
+        self.dust: dict[str, Decimal] = {}  # what the last flatten had to leave, by symbol, base quantity
+        self._n = len(self.instruments)
+        self._a, self._q, self._m, self._p, self._c = A, Q, M, P, C
+        self._out: Row = memoryview(bytearray(8 * at.N_OUT)).cast("d")
+        self._held = [{float(r): Held(s.symbol, r) for r in HOLDS} for s in self.instruments]
+        for q in Q:
+            if q[at.BARS] == 0.0:
+                forget_book(q)
+
+    def begin(self, batch: Batch) -> None:
+        """Take in a batch after its bars were marked: correlations, and the stops of open positions. O(n²)."""
+        if self._n > 1:
+            correlate_step(self._c, self._q, self._n, DECAY)
+        if batch.purpose is not Purpose.WARMUP:
+            show_bars(self._q, self._p, self._m, batch.bars)
+
+    def judge(self, i: int, target: float, bar_time_ms: int, now_ms: int) -> Verdict:
+        """What becomes of the target of symbol `i`, decided on the bar opened at `bar_time_ms`; NaN: the policy failed.
+
+        An approval is reserved in the rows: judging the same bar again is a DUPLICATE.
+        """
+        out = self._out
+        why = gate_step(self._a, self._q, self._m, self._p, self._c, self._n, i, target, now_ms, out)
+        held = self._held[i].get(why)
+        if held is not None:
+            return held
+        if why in {OK, EXIT}:
+            return self._approved(i, bar_time_ms)
+        reason = Reason(int(why))
+        return Refused(self.instruments[i].symbol, reason, sentence(reason, out[at.OUT_VALUE], out[at.OUT_LIMIT]))
+
+    def flatten(self, i: int, bar_time_ms: int, now_ms: int) -> Approved | None:
+        """The order that closes symbol `i` as far as one order can, whatever the gate's state; only filters bind it.
+
+        None when there is nothing to sell, or only dust, which then stands in `dust`.
+        """
+        instrument, q = self.instruments[i], self._q[i]
+        lots = int(flatten_lots(q, self._m[i]))
+        if not lots:
+            self.dust.pop(instrument.symbol, None)
+            if q[at.LOTS] and not q[at.WORKING]:
+                self.dust[instrument.symbol] = quantity_of(int(q[at.LOTS]), instrument)
+            return None
+        q[at.WORKING] += lots
+        count_order(self._a, now_ms)
+        name = self.ids.flatten(bar_time_ms, i, now_ms)
+        return self._order(i, name, lots, bar_time_ms, cause=Cause.FLATTEN, reduce_only=True)
+
+    def is_dust(self, i: int, quantity: Decimal) -> bool:
+        """Whether no order could close a position of `quantity` of symbol `i` at its mark."""
+        return is_dust(quantity, self._price(i), self.instruments[i])
+
+    def halt(self, reason: Reason = Reason.HALTED) -> None:
+        """No new exposure until a person resumes; an earlier halt keeps its reason."""
+        if not self._a[at.HALT]:
+            self._a[at.HALT] = float(reason)
+
+    def resume(self) -> None:
+        """A person looked: end halt and pause. After a drawdown, the fall is measured anew from the equity of now."""
+        a = self._a
+        a[at.HALT] = a[at.PAUSE] = 0.0
+        if a[at.PEAK] - a[at.EQUITY] > self._p[at.DRAWDOWN_MAX] * a[at.PEAK]:
+            a[at.PEAK] = a[at.EQUITY]
+        a[at.REDUCING] = 0.0
+
+    def pause(self) -> None:
+        """No new exposure; exits still work. For SAFE and while flattening too."""
+        self._a[at.PAUSE] = 1.0
+
+    def unpause(self) -> None:
+        """End a pause; a halt stays."""
+        self._a[at.PAUSE] = 0.0
+
+    def kill(self, present: bool) -> None:  # noqa: FBT001 # the state of the file, as it is
+        """The kill-switch file exists, or does not any more: nothing passes but `flatten`."""
+        self._a[at.KILL] = 1.0 if present else 0.0
+
+    def desync(self, present: bool) -> None:  # noqa: FBT001 # as `kill`
+        """Ledger and venue disagree, or agree again."""
+        self._a[at.DESYNCED] = 1.0 if present else 0.0
+
+    def trust(self, verified: bool) -> None:  # noqa: FBT001 # as `kill`
+        """Whether the loaded policy's manifest was verified; nothing is opened without."""
+        self._p[at.MODEL_OK] = 1.0 if verified else 0.0
+
+    @property
+    def mode(self) -> Mode:
+        """HALTED until a person resumes, SAFE while nothing may be opened for another reason."""
+        a = self._a
+        if a[at.HALT] or a[at.KILL]:
+            return Mode.HALTED
+        return Mode.SAFE if a[at.PAUSE] or a[at.DESYNCED] else Mode.RUNNING
+
+    def warnings(self) -> list[str]:
+        """Checks that have no data and therefore pass: spread and depth without a book."""
+        blind = [s.symbol for s, q in zip(self.instruments, self._q, strict=True) if isnan(q[at.SPREAD])]
+        thin = [s.symbol for s, q in zip(self.instruments, self._q, strict=True) if isnan(q[at.DEPTH])]
+        told = [("spread", blind), ("depth", thin)]
+        return [f"risk.{name} is not checked: no source for {', '.join(symbols)}" for name, symbols in told if symbols]
+
+    def _approved(self, i: int, bar_time_ms: int) -> Verdict:
+        out, instrument = self._out, self.instruments[i]
+        lots, reduce_only = int(out[at.OUT_LOTS]), bool(out[at.OUT_REDUCE])
+        fault = fault_of(quantity_of(lots, instrument), self._price(i), instrument, reduce_only=reduce_only)
+        if fault is not None:
+            # Exact arithmetic differs from the kernel's at the edge of a filter: the venue would refuse, so we do.
+            self._q[i][at.WORKING] -= lots
+            return Refused(instrument.symbol, fault, f"{sentence(fault)} in exact arithmetic")
+        name = self.ids.order(bar_time_ms, i)
+        cause = CAUSES[int(out[at.OUT_CAUSE])]
+        return self._order(i, name, lots, bar_time_ms, cause=cause, reduce_only=reduce_only, note=self._note())
+
+    def _order(
+        self, i: int, name: str, lots: int, bar_time_ms: int, *, cause: Cause, reduce_only: bool, note: str = ""
+    ) -> Approved:
+        instrument = self.instruments[i]
+        return Approved(
+            Intent(
+                client_id=name,
+                symbol=instrument.symbol,
+                quantity=quantity_of(lots, instrument),
+                bar_time_ms=bar_time_ms,
+                reduce_only=reduce_only,
+                cause=cause,
+            ),
+            note,
+        )
+
+    def _note(self) -> str:
+        """What of the policy's wish was left out."""
+        out = self._out
+        if not out[at.OUT_NOTE]:
+            return ""
+        reason = Reason(int(out[at.OUT_NOTE]))
+        if reason is Reason.CLIPPED:
+            return sentence(reason)
+        return f"only the closing part: {sentence(reason, out[at.OUT_VALUE], out[at.OUT_LIMIT])}"
+
+    def _price(self, i: int) -> Decimal:
+        return Decimal(repr(self._q[i][at.MARK]))
