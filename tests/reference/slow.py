@@ -4,15 +4,17 @@ It shares no line with the kernels, the paper venue or the ledger, and imports n
 quantities that were decided on each bar and the costs, it says what must have been filled and what the account was
 worth at every close:
 
-* An order decided at the close of bar t fills at the open of bar t+1, worse by half the spread and by the square-root
-  impact Y x sigma x sqrt(quantity / volume of t+1), then rounded against us to a whole tick.
+* An order decided at the close of bar t fills at the open of bar t+1, worse by half the spread (never under half a
+  tick) and by the square-root impact Y x sigma x sqrt(quantity / volume of t+1), then rounded against us to a tick.
 * Its quantity is at most participation x volume of t+1, in whole lots; the rest expires at the close of t+1.
-* sigma is known at the close of t: v starts as the square of the first log return, then v += (r*r - v) x 2/61 (an
-  exponentially weighted mean over 60 bars); sigma = sqrt(v), 0 before the first return.
+* sigma is that of the bar it trades in, (high - low) / open / (2 sqrt(ln 2)) (Parkinson, 1980); or, with
+  `past_sigma`, the one known at the close of t: v starts as the square of the first log return, then
+  v += (r*r - v) x 2/61, sigma = sqrt(v), 0 before the first return.
 * The fee is taker x quantity x price, in quote.
-* Spot pays quote for base; the position cannot become negative. A perpetual pays and gets nothing but profit on
-  closing against the average entry, and funding: -position x rate x price at each funding time, for the position held
-  over the bar that ends there, at its close.
+* Spot pays quote for base; the position cannot become negative, and what the cash does not pay is not bought (at the
+  price of the larger quantity). A perpetual pays and gets nothing but profit on
+  closing against the average entry, and funding: -position x rate x open at each funding time, at the bar that opens
+  there (or first after a gap), for the position held before that bar's orders fill.
 * equity = quote + base x close (spot), wallet + position x (close - entry) (perpetual).
 
 What it leaves out: liquidation, protective exits, filters; it is for runs that meet none of them.
@@ -48,6 +50,7 @@ class Costs:
     participation: Decimal = Decimal(1)  # of a bar's volume
     taker: Decimal = ZERO
     perp: bool = False
+    past_sigma: bool = False  # impact by what was known when the order was decided
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Holding:
     entry: Decimal = ZERO  # average
     variance: Decimal | None = None
     close: Decimal | None = None
+    end_ms: int | None = None  # end of the last bar
     ordered: Decimal = ZERO  # decided and not yet filled or expired
 
     def sigma(self) -> Decimal:
@@ -110,9 +114,14 @@ class SlowAccount:
     realised: Decimal = ZERO
 
 
+def range_sigma(bar: SlowBar) -> Decimal:
+    """Volatility within one bar, a fraction of the price."""
+    return (bar.high - bar.low) / bar.open / (2 * Decimal(2).ln().sqrt())
+
+
 def fill_price(side: int, bar: SlowBar, quantity: Decimal, sigma: Decimal, costs: Costs) -> Decimal:
     """Price of `quantity` (unsigned) bought (side 1) or sold (side -1) at the open of `bar`."""
-    worse = costs.half_spread + costs.spread_sigma * sigma
+    worse = max(costs.half_spread + costs.spread_sigma * sigma, costs.tick / 2 / bar.open)
     worse += costs.impact * sigma * (quantity / bar.volume).sqrt()
     raw = bar.open * (1 + side * worse)
     ticks = (raw / costs.tick).to_integral_value(ROUND_CEILING if side > 0 else ROUND_FLOOR)
@@ -140,10 +149,12 @@ def recompute(
             for symbol, holding in holdings.items():
                 bar = row.get(symbol)
                 if bar is not None:
+                    _fund(account, holding, bar, costs[symbol], (funding or {}).get(symbol, {}))
                     _fill(account, t, symbol, holding, bar, costs[symbol])
                 holding.ordered = ZERO
             for symbol, bar in row.items():
-                _close(account, holdings[symbol], bar, bar_ms, costs[symbol], (funding or {}).get(symbol, {}))
+                holdings[symbol].see_close(bar.close)
+                holdings[symbol].end_ms = bar.open_time_ms + bar_ms
             account.equity.append(_equity(account, holdings, costs))
             account.positions.append({symbol: h.quantity for symbol, h in holdings.items()})
             for symbol, quantity in orders[t].items():
@@ -163,7 +174,13 @@ def _fill(account: SlowAccount, t: int, symbol: str, holding: Holding, bar: Slow
     if lots <= 0:
         return
     quantity = lots * costs.lot
-    price = fill_price(side, bar, quantity, holding.sigma(), costs)
+    sigma = holding.sigma() if costs.past_sigma else range_sigma(bar)
+    price = fill_price(side, bar, quantity, sigma, costs)
+    if side > 0 and not costs.perp:
+        most = max(account.quote, ZERO) / (price * (1 + costs.taker))
+        quantity = min(quantity, (most / costs.lot).to_integral_value(ROUND_FLOOR) * costs.lot)
+        if quantity == 0:
+            return
     fee = costs.taker * quantity * price
     realised = holding.take(side * quantity, price)
     account.quote -= fee
@@ -173,13 +190,11 @@ def _fill(account: SlowAccount, t: int, symbol: str, holding: Holding, bar: Slow
     account.fills.append(SlowFill(t, symbol, side * quantity, price, fee, realised))
 
 
-def _close(
-    account: SlowAccount, holding: Holding, bar: SlowBar, bar_ms: int, costs: Costs, rates: Mapping[int, Decimal]
-) -> None:
-    holding.see_close(bar.close)
+def _fund(account: SlowAccount, holding: Holding, bar: SlowBar, costs: Costs, rates: Mapping[int, Decimal]) -> None:
+    since_ms = bar.open_time_ms if holding.end_ms is None else holding.end_ms
     for time_ms, rate in rates.items():
-        if costs.perp and bar.open_time_ms < time_ms <= bar.open_time_ms + bar_ms:
-            paid = holding.quantity * rate * bar.close
+        if costs.perp and since_ms <= time_ms <= bar.open_time_ms:
+            paid = holding.quantity * rate * bar.open
             account.quote -= paid
             account.funding -= paid
 

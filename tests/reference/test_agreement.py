@@ -1,0 +1,201 @@
+"""The slow reference, the compiled-or-not kernels and the in-process exchange agree on fills and money."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from klined.domain import (
+    Accepted,
+    Bar,
+    Batch,
+    Funded,
+    Instrument,
+    Intent,
+    MarketKind,
+    Traded,
+)
+from klined.kernels import layout as at
+from klined.kernels.account import account_mark, mark_step
+from klined.kernels.fills import NOUT, ORDER, fill_step
+from klined.kernels.rows import Block, write_market
+from klined.trader.ledger import Ledger
+from klined.world.exchange import Exchange
+from klined.world.matching import Friction
+from reference.slow import Costs, SlowAccount, SlowBar, recompute
+
+MINUTE = 60_000
+T0 = 1_746_057_600_000  # a UTC midnight
+CASH = Decimal(100_000)
+
+
+def instrument(kind: MarketKind, base: str, fee: str = "0.0004") -> Instrument:
+    return Instrument(
+        symbol=f"{base}/USDT" if kind is MarketKind.SPOT else f"{base}/USDT:USDT",
+        venue_symbol=f"{base}USDT",
+        kind=kind,
+        base=base,
+        quote="USDT",
+        tick=Decimal("0.01"),
+        lot=Decimal("0.001"),
+        quantity_min=Decimal("0.001"),
+        quantity_max=Decimal(9_000),
+        notional_min=Decimal("0.01"),
+        taker_fee=Decimal(fee),
+        funding_interval_ms=5 * MINUTE,
+    )
+
+
+def market(rng: Random, count: int, tick: Decimal) -> list[SlowBar]:
+    """A random walk on the tick grid, with bars without volume."""
+    price, bars = 200_000, []
+    for t in range(count):
+        path = [price]
+        for _ in range(3):
+            path.append(max(1_000, path[-1] + rng.randint(-300, 300)))
+        price = max(1_000, path[-1] + rng.choice([0, 0, 1, -5, 40]))
+        o, high, low, c = (tick * n for n in (path[0], max(path), min(path), path[-1]))
+        volume = Decimal(rng.choice([0, rng.randint(1, 50_000)])) / 1000
+        bars.append(SlowBar(T0 + t * MINUTE, o, high, low, c, volume))
+    return bars
+
+
+def fast(bar: SlowBar, symbol: str) -> Bar:
+    prices = (float(bar.open), float(bar.high), float(bar.low), float(bar.close), float(bar.volume))
+    return Bar(symbol, bar.open_time_ms, *prices)
+
+
+def costs_of(item: Instrument, friction: Friction) -> Costs:
+    return Costs(
+        tick=item.tick,
+        lot=item.lot,
+        half_spread=Decimal(repr(friction.half_spread)),
+        spread_sigma=Decimal(repr(friction.spread_sigma)),
+        impact=Decimal(repr(friction.impact)),
+        participation=Decimal(repr(friction.participation)),
+        taker=item.taker_fee,
+        perp=item.kind is MarketKind.PERP,
+    )
+
+
+FRICTIONS = [
+    Friction(half_spread=0.0001, impact=1.0, participation=0.1),
+    Friction(half_spread=0.0, impact=0.0, participation=1.0),
+    Friction(half_spread=0.0005, impact=0.5, participation=0.05, spread_sigma=0.2),
+]
+cases = given(st.integers(0, 2**32), st.sampled_from([MarketKind.SPOT, MarketKind.PERP]), st.sampled_from(FRICTIONS))
+
+
+def wanted_lots(rng: Random) -> int:
+    return rng.choice([0, 0, 0, rng.randint(-2_000, 2_000), rng.choice([-1, 1]), rng.randint(1, 80_000)])
+
+
+@settings(max_examples=60, deadline=None)
+@cases
+def test_kernels_fill_and_value_as_the_slow_reference(seed: int, kind: MarketKind, friction: Friction) -> None:
+    rng, item = Random(seed), instrument(kind, "ETH")
+    bars = market(rng, 80, item.tick)
+    lots = [wanted_lots(rng) for _ in bars]
+    rate = 0.0001 if kind is MarketKind.PERP else 0.0
+    funding = {item.symbol: {ms: Decimal(repr(rate)) for ms in range(T0, T0 + 200 * MINUTE, 5 * MINUTE)}}
+    orders = [{item.symbol: n * item.lot} for n in lots]
+    slow = recompute([{item.symbol: b} for b in bars], orders, {item.symbol: costs_of(item, friction)}, CASH, funding)
+
+    a, q, m, p, out = (Block(1, n) for n in (at.NA, at.NQ, at.NM, at.NP, NOUT))
+    write_market(m.row[0], item, friction.half_spread, friction.impact, friction.participation, friction.spread_sigma)
+    a.row[0][at.CASH], p.row[0][at.MAX_EXPOSURE] = float(CASH), 1.0
+    fills: list[tuple[int, float, float]] = []
+    waiting = 0
+    for t, bar in enumerate(bars):
+        o, high, low, c, v = (float(x) for x in (bar.open, bar.high, bar.low, bar.close, bar.volume))
+        open_ms, close_ms = float(bar.open_time_ms), float(bar.open_time_ms + MINUTE)
+        row = out.row[0]
+        fill_step(
+            a.row[0], q.row[0], m.row[0], float(waiting), 0.0, 0.0, rate, open_ms, close_ms, o, high, low, v, row
+        )  # fmt: skip
+        if row[ORDER]:
+            fills.append((t, row[ORDER], row[ORDER + 1]))
+        mark_step(q.row[0], close_ms, float(MINUTE), o, high, low, c, v)
+        account_mark(a.row[0], q.row, m.row, p.row[0], 1, close_ms)
+        assert a.row[0][at.EQUITY] == pytest.approx(float(slow.equity[t]), rel=1e-8)
+        waiting = lots[t]
+    assert fills == [(f.bar, float(f.quantity / item.lot), float(f.price / item.tick)) for f in slow.fills]
+    assert a.row[0][at.FEES] == pytest.approx(float(slow.fees), rel=1e-8)
+    assert a.row[0][at.FUNDING] == pytest.approx(float(slow.funding), rel=1e-8)
+    assert a.row[0][at.REALISED] == pytest.approx(float(slow.realised), rel=1e-8, abs=1e-6)
+
+
+def drive(
+    listed: Sequence[Instrument], bars: Sequence[dict[str, SlowBar]], friction: Friction, rng: Random
+) -> tuple[list[dict[str, Decimal]], list[tuple[str, Decimal, Decimal, Decimal]], list[Decimal]]:
+    """Trade at random at the exchange: what it accepted, what it filled, and what our ledger made of it."""
+    perp = listed[0].kind is MarketKind.PERP
+    rates = (lambda _symbol, _ms: 0.0001) if perp else None
+    exchange = Exchange(listed, {"USDT": CASH}, friction=friction, funding=rates)
+    ledger = Ledger(listed, {"USDT": CASH})
+    orders: list[dict[str, Decimal]] = []
+    fills: list[tuple[str, Decimal, Decimal, Decimal]] = []
+    equity: list[Decimal] = []
+    marks: dict[str, Decimal] = {}
+    for t, row in enumerate(bars):
+        batch = Batch(
+            T0 + (t + 1) * MINUTE, tuple(fast(row[i.symbol], i.symbol) if i.symbol in row else None for i in listed)
+        )
+        for news in exchange.on_batch(batch):
+            if isinstance(news, Traded):
+                fill = news.fill
+                fills.append((fill.symbol, fill.quantity, fill.price, fill.fee))
+                ledger.book(fill)
+            elif isinstance(news, Funded):
+                ledger.fund(news)
+        marks.update({symbol: bar.close for symbol, bar in row.items()})
+        equity.append(ledger.equity(marks))
+        orders.append({})
+        for item in listed:
+            quantity = wanted_lots(rng) * item.lot
+            if quantity:
+                intent = Intent(client_id=f"kl-{t}-{item.base}", symbol=item.symbol, quantity=quantity, bar_time_ms=0)
+                if isinstance(exchange.submit(intent)[0], Accepted):
+                    orders[-1][item.symbol] = quantity
+    return orders, fills, equity
+
+
+@settings(max_examples=60, deadline=None)
+@cases
+def test_exchange_and_ledger_agree_with_the_slow_reference_over_two_symbols_and_gaps(
+    seed: int, kind: MarketKind, friction: Friction
+) -> None:
+    rng, listed = Random(seed), [instrument(kind, "ETH"), instrument(kind, "BTC", "0.001")]
+    series = [market(rng, 80, item.tick) for item in listed]
+    bars = [
+        {i.symbol: s[t] for i, s in zip(listed, series, strict=True) if t in (0, 79) or rng.random() < 0.9}
+        for t in range(80)
+    ]
+    orders, fills, equity = drive(listed, bars, friction, rng)
+    funding = {}
+    if kind is MarketKind.PERP:
+        rates = {ms: Decimal("0.0001") for ms in range(T0, T0 + 200 * MINUTE, 5 * MINUTE)}
+        funding = {item.symbol: rates for item in listed}
+    costs = {item.symbol: costs_of(item, friction) for item in listed}
+    slow: SlowAccount = recompute(bars, orders, costs, CASH, funding)
+    assert fills == [(f.symbol, f.quantity, f.price, f.fee) for f in slow.fills]
+    for ours, theirs in zip(equity, slow.equity, strict=True):
+        assert abs(ours - theirs) < Decimal("1e-6"), "funding is rounded to 1e-8, nothing else"
+
+
+def test_reference_with_another_rule_is_told_apart() -> None:
+    """The planted fault: agreement must fail when the reference follows another rule."""
+    item, friction = instrument(MarketKind.PERP, "ETH"), FRICTIONS[0]
+    bars = [{item.symbol: b} for b in market(Random(1), 80, item.tick)]
+    orders, fills, _ = drive([item], bars, friction, Random(2))
+    right = costs_of(item, friction)
+    fields = {name: getattr(right, name) for name in right.__dataclass_fields__}
+    for change in ({"past_sigma": True}, {"half_spread": Decimal("0.0002")}, {"participation": Decimal("0.2")}):
+        slow = recompute(bars, orders, {item.symbol: Costs(**(fields | change))}, CASH)
+        assert [(f.symbol, f.quantity, f.price, f.fee) for f in slow.fills] != fills
+    slow = recompute(bars, orders, {item.symbol: right}, CASH)
+    assert [(f.symbol, f.quantity, f.price, f.fee) for f in slow.fills] == fills
+    assert len(fills) > 10
