@@ -36,7 +36,7 @@ class Engine:
         self.observations: NDArray[np.float32] = np.zeros((n_symbols, plan.dim), dtype=np.float32)
         self.bars = [0] * n_symbols
         self._step = getattr(kernel, plan.step)
-        self._slots: list[Row] = [memoryview(row).cast("B").cast("f") for row in self.observations]
+        self.slots: list[Row] = [memoryview(row).cast("B").cast("f") for row in self.observations]
 
     def step(self, i: int, bar: Bar) -> None:
         """Count one closed bar of symbol `i`; bars come in order, each once."""
@@ -49,7 +49,7 @@ class Engine:
 
     def observe(self, i: int, q_row: Row, sentiment: float) -> None:
         """Assemble row `i` of `observations` and say in Q[OBS_OK] whether a policy may see it."""
-        q_row[at.OBS_OK] = observe(self.features.row[i], q_row, sentiment, self._slots[i])
+        q_row[at.OBS_OK] = observe(self.features.row[i], q_row, sentiment, self.slots[i])
 
     def reset(self, i: int) -> None:
         """Forget all about symbol `i`, as after a gap too long to refill."""
