@@ -20,7 +20,8 @@ from klined.domain import Bar
 from klined.errors import ConfigError
 from klined.feeds.frames import MILLISECONDS_MAX, FrameFault, FrameParser
 from klined.feeds.gaps import Step
-from klined.feeds.timeframe import timeframe_name, venue_symbol
+from klined.feeds.timeframe import timeframe_name
+from klined.world.filters import venue_symbol
 
 OWN_FRAME = b'{"at_ms"'
 WIDTH = 6  # open time, open, high, low, close, volume

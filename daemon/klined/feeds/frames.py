@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from klined.domain import Bar
-from klined.feeds.timeframe import timeframe_name, venue_symbol
+from klined.feeds.timeframe import timeframe_name
+from klined.world.filters import venue_symbol
 
 FRAME_BYTES_MAX = 65_536
 """A kline frame has about 350 bytes."""

@@ -24,8 +24,3 @@ def timeframe_name(interval_ms: int) -> str:
         if ms == interval_ms:
             return name
     return f"{interval_ms}ms"
-
-
-def venue_symbol(symbol: str) -> str:
-    """Binance's own name of a unified symbol: `ETHUSDT` for `ETH/USDT` and for `ETH/USDT:USDT`."""
-    return symbol.partition(":")[0].replace("/", "").upper()
