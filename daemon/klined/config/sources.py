@@ -26,7 +26,7 @@ _KEY = r"(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')"
 _KEYS = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
 _HEADER = re.compile(rf"\s*\[\[?\s*({_KEYS})\s*\]")
 _ASSIGNMENT = re.compile(rf"\s*({_KEYS})\s*=\s*(.*)$")
-_AT_LINE = re.compile(r"\s*\(at line (\d+), column \d+\)")
+_AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
 _ENV_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
 
@@ -67,7 +67,7 @@ def read_toml(path: Path) -> Layer:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         at = _AT_LINE.search(str(error))
-        where = f"{path}:{at[1]}" if at else f"{path}"
+        where = f"{path}:{at[1] or len(text.splitlines())}" if at else f"{path}"
         sentence = _AT_LINE.sub("", str(error)).rstrip(".")
         raise ConfigError(f"{where} is not TOML: {sentence}. Nothing was started.") from error
     layer = Layer()
