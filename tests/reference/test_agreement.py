@@ -1,5 +1,6 @@
 """The slow reference, the compiled-or-not kernels and the in-process exchange agree on fills and money."""
 
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 
@@ -14,7 +15,7 @@ from klined.kernels.fills import NOUT, ORDER, fill_step
 from klined.kernels.rows import Block, write_market
 from klined.world.matching import Friction
 from reference.driving import CASH, MINUTE, T0, costs_of, drive, instrument, wanted_lots
-from reference.slow import Costs, SlowAccount, SlowBar, recompute
+from reference.slow import SlowAccount, SlowBar, recompute
 
 
 def market(rng: Random, count: int, tick: Decimal) -> list[SlowBar]:
@@ -104,9 +105,13 @@ def test_reference_with_another_rule_is_told_apart() -> None:
     bars = [{item.symbol: b} for b in market(Random(1), 80, item.tick)]
     orders, fills, _ = drive([item], bars, friction, Random(2))
     right = costs_of(item, friction)
-    fields = {name: getattr(right, name) for name in right.__dataclass_fields__}
-    for change in ({"past_sigma": True}, {"half_spread": Decimal("0.0002")}, {"participation": Decimal("0.2")}):
-        slow = recompute(bars, orders, {item.symbol: Costs(**(fields | change))}, CASH)
+    others = (
+        replace(right, past_sigma=True),
+        replace(right, half_spread=Decimal("0.0002")),
+        replace(right, participation=Decimal("0.2")),
+    )
+    for other in others:
+        slow = recompute(bars, orders, {item.symbol: other}, CASH)
         assert [(f.symbol, f.quantity, f.price, f.fee) for f in slow.fills] != fills
     slow = recompute(bars, orders, {item.symbol: right}, CASH)
     assert [(f.symbol, f.quantity, f.price, f.fee) for f in slow.fills] == fills

@@ -265,7 +265,7 @@ def test_memory_is_bounded_by_the_watch() -> None:
     assert len(executor._timers) <= 1
     assert not executor._open
     assert executor.timed
-    executor.due(now_ms + 2 * DAY)
+    executor.due(T0 + 7 * DAY)
     assert not executor.timed
 
 

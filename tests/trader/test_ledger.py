@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from klined.domain import ZERO, Account, Fill, Funded, Instrument, MarketKind, Position, Transferred
 from klined.errors import ConfigError
@@ -276,6 +277,6 @@ def test_memory_against_repeats_is_bounded() -> None:
 
 
 def test_two_quote_assets_on_one_account_are_refused() -> None:
-    other = Instrument(**{f: getattr(SPOT, f) for f in SPOT.__struct_fields__} | {"quote": "BTC", "symbol": "ETH/BTC"})
+    other = replace(SPOT, quote="BTC", symbol="ETH/BTC")
     with pytest.raises(ConfigError, match="one quote asset"):
         Ledger([SPOT, other])

@@ -107,8 +107,7 @@ def compare(account: Account, ledger: Ledger, orders: Sequence[Order], prefix: s
     findings += (ExternalPosition(s, ZERO, q) for s, q in held.items() if s not in symbols and q)
     if not any(isinstance(finding, MissingFill | ExternalPosition) for finding in findings):
         findings += _balances(account, ledger)
-    troubled = {f.symbol for f in findings if not isinstance(f, Agreed | DriftedBalance | Moved)}
-    return [f for f in findings if not (isinstance(f, Agreed) and f.symbol in troubled)]
+    return [f for f in findings if not (isinstance(f, Agreed) and _in_trouble(findings, f.symbol))]
 
 
 def agrees(findings: Iterable[Finding], symbol: str) -> bool:
@@ -121,6 +120,11 @@ def persisting(earlier: Iterable[Finding], later: Iterable[Finding]) -> list[Fin
     """What a second look found again, unchanged."""
     before = list(earlier)
     return [finding for finding in later if finding in before]
+
+
+def _in_trouble(findings: Iterable[Finding], symbol: str) -> bool:
+    orders = VanishedOrder | ForeignOrder | LostOrder
+    return any(isinstance(finding, orders) and finding.symbol == symbol for finding in findings)
 
 
 def _unlisted(order: OpenOrder, prefix: str) -> Finding:
