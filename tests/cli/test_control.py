@@ -160,7 +160,7 @@ def test_flatten_tells_by_its_exit_code_whether_it_is_flat(daemon: Daemon, flat:
 
 def test_why_lists_decisions_and_their_reasons(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     decision = {
-        "time_ms": 1_747_744_860_000,
+        "bar_time_ms": 1_747_744_860_000,
         "symbol": "ETH/USDT",
         "target": 0.48,
         "verdict": "refused",

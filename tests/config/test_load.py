@@ -1,5 +1,6 @@
 """Settings: every fault is named at once, precedence holds, secrets stay secret."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from klined.config.places import find_places
 from klined.config.reference import rows, settings_markdown
 from klined.config.settings import Settings
 from klined.errors import ConfigError
+from klined.trader.limits import Limits
 
 CANARY = "c4n4ryC4N4RYc4n4ryC4N4RYc4n4ryC4N4RYc4n4ryC4N4RYc4n4ryC4N4RY1234"
 
@@ -267,3 +269,24 @@ def test_table_of_settings_shows_value_and_origin(tmp_path: Path) -> None:
     assert shown["risk.max_day_loss"] == ("0.01", f"{tmp_path / 'klined.toml'}:3")
     assert shown["market.symbols"] == ('["ETH/USDT"]', "default")
     assert len(shown) == len(list(fields()))
+
+
+def test_lower_drawdown_limit_alone_keeps_reducing_before_halting() -> None:
+    assert load(None, ["risk.max_drawdown=0.02"], {}).risk.reduce_drawdown == pytest.approx(0.016)
+    assert load(None, ["risk.max_drawdown=0.2"], {}).risk.reduce_drawdown == 0.04
+    assert [fault.key for fault in faults_of(None, "risk.max_drawdown=-1").faults] == ["risk.max_drawdown"]
+
+
+def test_limits_of_the_gate_and_settings_have_the_same_names_defaults_and_ranges() -> None:
+    found = {key: field for key, field in fields() if key.startswith(("risk.", "exits."))}
+    renamed = {"stop_minutes": "exits.time_minutes"}
+    for limit in dataclasses.fields(Limits):
+        stop = limit.name.removeprefix("stop_")
+        key = renamed.get(limit.name) or (f"exits.{stop}" if stop != limit.name else f"risk.{limit.name}")
+        if limit.name in {"warmup_bars", "long_only"}:  # asked for by plan and policy
+            continue
+        field = found.pop(key)
+        assert field.default == limit.default, key
+        least, most = (next(getattr(m, name) for m in field.metadata if hasattr(m, name)) for name in ("ge", "le"))
+        assert (least, most) == (limit.metadata["least"], limit.metadata["most"]), key
+    assert set(found) == {"risk.kill_file"}

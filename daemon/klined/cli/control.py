@@ -53,7 +53,7 @@ def why(args: argparse.Namespace) -> int:
     elif not decisions:
         print("no decision yet")
     else:
-        print("\n".join(_decision(decision) for decision in decisions))
+        print("\n".join(_decision(d) for d in sorted(decisions, key=lambda d: d.get("bar_time_ms") or 0)))
     return 0
 
 
@@ -118,9 +118,7 @@ def _decision(decision: dict[str, Any]) -> str:
     wanted = "target   -  " if target is None else f"target {target:+.2f}"
     reason = str(decision.get("detail") or decision.get("reason", "")).replace("_", " ").lower()
     verdict = str(decision.get("verdict", ""))
-    return (
-        f"{clock(decision.get('time_ms'))}  {decision.get('symbol', ''):<14} {wanted}  {verdict:<8} {reason}".rstrip()
-    )
+    return f"{clock(decision.get('bar_time_ms'))}  {decision.get('symbol', ''):<14} {wanted}  {verdict:<8} {reason}".rstrip()
 
 
 def _wait(seconds: float) -> None:

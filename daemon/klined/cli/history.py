@@ -123,7 +123,7 @@ def last_stop(state: Path) -> str:
 def _decided(decision: Decision) -> dict[str, object]:
     verdict, reason, detail = _verdict(decision)
     return {
-        "time_ms": decision.bar_time_ms,
+        "bar_time_ms": decision.bar_time_ms,
         "symbol": decision.symbol,
         "target": number(decision.target),
         "verdict": verdict,

@@ -2,11 +2,17 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from klined.cli.options import load_settings
+from klined.cli.options import load_settings, overrides
+from klined.cli.output import emit
 from klined.errors import ConfigError
+
+if TYPE_CHECKING:  # as in options
+    from klined.config.settings import Settings
 
 _NAMED = re.compile(
     r"(?P<base>[A-Z0-9]{2,}?)(?P<quote>USDT|USDC|FDUSD|BUSD|BTC|ETH|EUR)(?:[-_](?P<timeframe>\d+[smhd]))?(?P<rest>.*)"
@@ -24,9 +30,14 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"mode.live is true ({settings.origin('mode.live')}); to send real orders: klined run --live")
     if args.live and not settings.mode.live:
         raise ConfigError("--live needs mode.live = true in the settings; for paper trading leave --live out")
-    from klined.runtime.daemon import run as run_daemon  # noqa: PLC0415 - numpy and onnxruntime, only for this
+    from klined.runtime.process import run as run_daemon  # noqa: PLC0415 - numpy and onnxruntime, only for this
 
-    return run_daemon(settings)
+    def reread(model: str | None) -> "Settings":
+        if model is not None:
+            args.set = [*args.set, "policy.name=onnx", f"policy.model={model}"]
+        return load_settings(args, needs_file=True)
+
+    return run_daemon(settings, reread)
 
 
 def demo_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +47,6 @@ def demo_arguments(parser: argparse.ArgumentParser) -> None:
 
 def demo(args: argparse.Namespace) -> int:
     """A generated market in a state directory of its own, always from the beginning; klined.toml is not read."""
-    from klined.cli.options import overrides  # noqa: PLC0415
     from klined.config.load import load  # noqa: PLC0415
 
     own = [
@@ -45,9 +55,9 @@ def demo(args: argparse.Namespace) -> int:
         *([f"market.seed={args.seed}"] if args.seed is not None else []),
     ]
     settings = load(None, overrides(args, own))
-    from klined.runtime.daemon import run_demo  # noqa: PLC0415
+    from klined.runtime.process import run_demo  # noqa: PLC0415
 
-    return run_demo(settings)
+    return run_demo(settings, partial(print, flush=True))
 
 
 def replay_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,9 +76,25 @@ def replay(args: argparse.Namespace) -> int:
     settings = load_settings(args, [*own, *file_overrides(args.files, args.symbol, args.timeframe, args.kind)])
     if not settings.market.files:
         raise ConfigError("replay what? klined replay FILE..., or set market.files")
-    from klined.runtime.daemon import run_replay  # noqa: PLC0415
+    from klined.runtime.process import run_replay  # noqa: PLC0415
 
-    return run_replay(settings)
+    told: dict[str, Any] = {}
+    code = run_replay(settings, told)
+    if args.json:
+        emit(told)
+    else:
+        print("\n".join(_played(told)))
+    return code
+
+
+def _played(told: Mapping[str, Any]) -> Iterator[str]:
+    """What a replay came to, line by line."""
+    if "pnl" in told:
+        yield f"  result    {told['pnl']:+,.2f} ({told['return_fraction']:+.2%}) after {told['fees']:,.2f} fees"
+        yield f"  trades    {told['trades']} fills; {'flat' if told['flat'] else 'NOT FLAT: ' + str(told['left'])}"
+    yield f"  speed     {told['batches']:,} batches in {told['seconds']:.1f} s, {told['batches_per_s']:,.0f} a second"
+    yield f"  digest    {told['digest']}"
+    yield f"  report    {told['report']}"
 
 
 def file_overrides(
@@ -100,9 +126,10 @@ def _play_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _play_overrides(args: argparse.Namespace) -> list[str]:
-    policy = "model" if str(args.policy).endswith(".onnx") else "name"
+    policy = args.policy or ""
+    named = ["policy.name=onnx", f"policy.model={policy}"] if policy.endswith(".onnx") else [f"policy.name={policy}"]
     return [
         *([f"market.bars={args.bars}"] if args.bars is not None else []),
         *([f"market.speed={args.speed}"] if args.speed is not None else []),
-        *([f"policy.{policy}={args.policy}"] if args.policy else []),
+        *(named if policy else []),
     ]

@@ -23,7 +23,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def fraction(default: float | None, meaning: str, *, like: str = "0.02", reload: bool = False) -> Any:
+def fraction(default: float, meaning: str, *, like: str = "0.02", reload: bool = False) -> Any:
     return number(
         default, meaning, most=1.0, like=like, reload=reload, wanted=f"a fraction between 0 and 1, like {like}"
     )

@@ -158,7 +158,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
         yield ("mode.live", "market.feed"), f"real orders on a {market.feed_name} market are refused"
     if not perp and risk.max_exposure > 1:
         yield ("risk.max_exposure", "market.kind"), "spot cannot borrow: at most 1.0"
-    if risk.reduce_drawdown is not None and risk.reduce_drawdown > risk.max_drawdown:
+    if risk.reduce_drawdown > risk.max_drawdown:
         yield ("risk.reduce_drawdown", "risk.max_drawdown"), f"should not exceed max_drawdown, {risk.max_drawdown:g}"
     if len(os.fsencode(settings.control_socket)) > _SOCKET_PATH_MAX:
         keys = ("runtime.control_socket", "store.dir", "runtime.name")

@@ -1,6 +1,8 @@
 """The limits of the gate and the protective exits, as a person sets them."""
 
-from klined.config.fields import OptionalFloat, OptionalPath, Section, count, fraction, number, said
+from pydantic import model_validator
+
+from klined.config.fields import OptionalPath, Section, count, fraction, number, said
 
 
 class Risk(Section):
@@ -17,19 +19,21 @@ class Risk(Section):
         0.02, "loss since 00:00 UTC, open positions included, that ends entries", reload=True
     )
     max_week_loss: float = fraction(0.05, "the same since Monday 00:00 UTC", like="0.05", reload=True)
-    reduce_drawdown: OptionalFloat = fraction(
-        None,
-        "loss from the peak beyond which positions may only shrink; empty: 0.8 of max_drawdown",
+    reduce_drawdown: float = fraction(
+        0.04,
+        "loss from the peak beyond which positions may only shrink; at most 0.8 of max_drawdown when not given",
         like="0.04",
         reload=True,
     )
     max_drawdown: float = fraction(
         0.05, "loss from the peak that flattens and halts until a person resumes", like="0.05", reload=True
     )
-    max_losses: int = count(5, "losing trades in a row before a pause of cooldown_minutes", least=1, reload=True)
+    max_losses: int = count(
+        5, "losing trades in a row before a pause of cooldown_minutes", least=1, most=1_000, reload=True
+    )
     cooldown_minutes: float = number(60.0, "length of that pause", most=100_000, like="60", reload=True)
-    max_trades_hour: int = count(6, "orders in one UTC hour", least=1, reload=True)
-    max_trades_day: int = count(60, "orders in one UTC day", least=1, reload=True)
+    max_trades_hour: int = count(6, "orders in one UTC hour", least=1, most=10_000, reload=True)
+    max_trades_day: int = count(60, "orders in one UTC day", least=1, most=100_000, reload=True)
     max_turnover_day: float = number(
         20.0, "traded notional of a UTC day, as a multiple of its first equity", most=10_000, like="20", reload=True
     )
@@ -92,14 +96,28 @@ class Risk(Section):
         None, "entries stop while this file exists; empty: KILL in the state directory", "a file"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _reduce_before_halting(cls, given: object) -> object:
+        """Who sets only max_drawdown means reduce_drawdown to come first."""
+        halt = given.get("max_drawdown") if isinstance(given, dict) and "reduce_drawdown" not in given else None
+        try:
+            limit = float(halt) if halt is not None else 1.0
+        except (TypeError, ValueError):
+            return given  # it has a fault of its own
+        return {**given, "reduce_drawdown": 0.8 * limit} if isinstance(given, dict) and 0.0 <= limit < 0.05 else given
+
 
 class Exits(Section):
     """Protective exits; 0 is off."""
 
-    fixed: float = fraction(0.0, "loss from the entry price", like="0.03", reload=True)
+    fixed: float = number(0.0, "loss from the entry price, as a fraction of it", most=0.9, like="0.03", reload=True)
     trail_atr: float = number(0.0, "distance from the best price, in ATR", most=1_000, like="3", reload=True)
     break_even_atr: float = number(
         0.0, "gain, in ATR, after which the entry price is the stop", most=1_000, like="2", reload=True
     )
     sigma: float = number(0.0, "loss from the entry price, in standard deviations", most=1_000, like="6", reload=True)
     time_minutes: float = number(0.0, "longest holding time", most=10_000_000, like="1440", reload=True)
+    cooldown_minutes: float = number(
+        15.0, "no entry for so long after an exit by one of these", most=100_000, like="15", reload=True
+    )
