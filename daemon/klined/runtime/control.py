@@ -1,7 +1,7 @@
 """The control socket: one JSON line in, one JSON line out. The file's mode (0600) is the authentication.
 
-    {"verb": "status"}  ─▶  {"ok": true, "data": {...}}
-    {"verb": "nap"}     ─▶  {"ok": false, "error": "unknown verb nap; known: ...", "code": 2}
+{"verb": "status"}  ─▶  {"ok": true, "data": {...}}
+{"verb": "nap"}     ─▶  {"ok": false, "error": "unknown verb nap; known: ...", "code": 2}
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Control:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen. A socket left by a killed daemon is replaced: the state lock has proven that nobody lives behind it."""
+        """Listen. A socket left by a killed daemon is replaced: the state lock has proven nobody lives behind it."""
         self.path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
         mask = os.umask(0o177)  # the file is 0600 from its first moment

@@ -27,7 +27,7 @@ def hide(secret: str) -> None:
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """structlog processor: drop values of secret keys, mask known secrets and signatures inside text."""
+    """Structlog processor: drop values of secret keys, mask known secrets and signatures inside text."""
     for key, value in event.items():
         if key.lower() in SECRET_KEYS:
             event[key] = MASK

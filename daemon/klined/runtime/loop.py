@@ -7,7 +7,7 @@ A loop in which every task waits and no timer is set raises `Deadlock` instead o
 import asyncio
 import heapq
 import selectors
-from collections.abc import Callable
+import signal
 from typing import Any, NoReturn
 
 
@@ -18,13 +18,13 @@ class Deadlock(RuntimeError):
 class NoSelector(selectors.BaseSelector):
     """Watches nothing: a virtual loop has no file descriptors."""
 
-    def register(self, fileobj: Any, events: int, data: Any = None) -> NoReturn:
+    def register(self, fileobj: Any, events: int, data: Any = None) -> NoReturn:  # noqa: ARG002  # there are none
         raise RuntimeError("a virtual loop has no sockets")
 
     def unregister(self, fileobj: Any) -> NoReturn:
         raise KeyError(fileobj)
 
-    def select(self, timeout: float | None = None) -> list[Any]:
+    def select(self, timeout: float | None = None) -> list[Any]:  # noqa: ARG002  # nothing to wait for
         return []
 
     def get_map(self) -> dict[Any, Any]:
@@ -50,7 +50,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Move time forward; it never goes back."""
         self._virtual_s = max(self._virtual_s, time_s)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> NoReturn:
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]  # typeshed ties args to callback
+        """As asyncio's, without a pipe to wake up: this loop never sleeps."""
+        signal.signal(sig, lambda *_: self.call_soon(callback, *args))
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        return signal.signal(sig, signal.SIG_DFL) is not signal.SIG_DFL
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]  # noqa: ARG002  # never returns
         raise RuntimeError("threads are not deterministic: go through a port")
 
     def _run_once(self) -> None:

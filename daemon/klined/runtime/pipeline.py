@@ -5,18 +5,19 @@
      └───────────────────────────────────[permits]◀───────────────────────────────────────┘
 
 One batch is in flight: the feed takes a permit before it admits the next, and the executor gives it back when the
-batch's decisions are durable and its orders were sent. So every queue holds at most the batch and the end mark, none can
-be full, and what a decision saw never depends on how tasks were scheduled.
+batch's decisions are durable and its orders were sent. So every queue holds at most the batch and the end mark, none
+can be full, and what a decision saw never depends on how tasks were scheduled.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from klined.domain import Batch, News, Purpose, Verdict
-from klined.ports import Choice, Clock, Feed, Journal, Policy, Venue
+from klined.domain import Batch, News, Verdict
+from klined.ports import Choice, Clock, Feed, Policy, Venue
 from klined.runtime.outbox import Outbox
 from klined.runtime.stages import executor, feed, gate, indicators, policy
 from klined.trader.trader import Trader
@@ -36,14 +37,13 @@ class Pipeline:
         feed: Feed,
         policy: Policy,
         venue: Venue,
-        journal: Journal,
         clock: Clock,
         trader: Trader,
         outbox: Outbox,
         progress: Callable[[Batch], None],
         set_time: Callable[[int], None] | None = None,
     ) -> None:
-        self.feed, self.policy, self.venue, self.journal, self.clock = feed, policy, venue, journal, clock
+        self.feed, self.policy, self.venue, self.clock = feed, policy, venue, clock
         self.trader, self.outbox, self.progress, self.set_time = trader, outbox, progress, set_time
         self.bars: asyncio.Queue[Batch | None] = asyncio.Queue(QUEUE_SIZE)
         self.observations: asyncio.Queue[Seen | None] = asyncio.Queue(QUEUE_SIZE)
@@ -51,6 +51,7 @@ class Pipeline:
         self.approved: asyncio.Queue[Judged | None] = asyncio.Queue(QUEUE_SIZE)
         self.permits: asyncio.Queue[None] = asyncio.Queue(1)
         self.between: list[Callable[[], bool]] = []  # run before a batch is admitted; done when they return True
+        self.backlog: deque[Batch] = deque()  # refilled at start, admitted before the feed's own
         self.stopping = False
         self._feeding: asyncio.Task[None] | None = None
 
@@ -81,6 +82,15 @@ class Pipeline:
         if self._feeding is not None:
             self._feeding.cancel()
 
+    def waiting(self) -> dict[str, int]:
+        """Batches queued before each stage."""
+        return {
+            "indicators": self.bars.qsize(),
+            "policy": self.observations.qsize(),
+            "gate": self.targets.qsize(),
+            "executor": self.approved.qsize(),
+        }
+
     def admit(self, batch: Batch) -> Batch:
         """Begin a batch: what the in-process market did first, then the bars. Nothing here may wait."""
         if self.set_time is not None:
@@ -92,12 +102,3 @@ class Pipeline:
         for item in news:
             self.trader.hear(item, self.clock.now_ms())
         return batch
-
-    async def warm_up(self, batches: Sequence[Batch]) -> None:
-        """Feed the indicators bars that are too old to decide on."""
-        for batch in batches:
-            if self.set_time is not None:
-                self.set_time(batch.close_time_ms)
-            self.trader.show(batch)
-            if batch.purpose is not Purpose.WARMUP:
-                self.venue.on_batch(batch)

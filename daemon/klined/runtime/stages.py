@@ -12,7 +12,7 @@ async def feed(p: "Pipeline") -> None:
     try:
         while not p.stopping:
             await p.permits.get()
-            batch = await p.feed.next()
+            batch = p.backlog.popleft() if p.backlog else await p.feed.next()
             if batch is None:
                 break
             p.bars.put_nowait(p.admit(batch))
@@ -52,7 +52,7 @@ async def executor(p: "Pipeline") -> None:
     """Make the decisions durable, then send what was approved, then let the next batch in."""
     while (judged := await p.approved.get()) is not None:
         batch, choices, verdicts = judged
-        await p.journal.commit(p.trader.record(batch, choices, verdicts), p.trader.dump)
+        await p.outbox.commit_batch(batch, choices, verdicts)
         await p.outbox.send()
         p.progress(batch)
         p.permits.put_nowait(None)

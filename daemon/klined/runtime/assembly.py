@@ -1,0 +1,270 @@
+"""Settings into parts: the one place that knows which adapter stands behind which port.
+
+settings ─▶ feed, venue, policy, journal ─▶ book, engine, gate, executor ─▶ trader ─▶ pipeline ─▶ daemon
+"""
+
+import csv
+import gzip
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from decimal import Decimal
+from difflib import get_close_matches
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from klined.config.settings import Settings
+from klined.domain import Batch, Instrument, MarketKind, Purpose, Recovered
+from klined.errors import ConfigError, ModelError, StateError
+from klined.kernels.layout import KERNEL_ABI
+from klined.policies.registry import load_policy
+from klined.ports import Feed, Observer, Policy, Venue
+from klined.runtime.clock import FeedClock, SystemClock
+from klined.runtime.daemon import Daemon, Durable
+from klined.runtime.observing import Bus
+from klined.runtime.outbox import Outbox
+from klined.runtime.pipeline import Pipeline
+from klined.store.snapshots import Header, pack, platform_class, require, unpack
+from klined.trader.book import Book, Costs
+from klined.trader.engine import Engine
+from klined.trader.executor import Executor, Patience
+from klined.trader.ids import ClientIds
+from klined.trader.limits import Limits
+from klined.trader.metrics import Metrics
+from klined.trader.plans import PLANS, Plan
+from klined.trader.risk import Gate
+from klined.trader.trader import Box, Trader
+from klined.venues.paper import PaperVenue
+from klined.world.filters import default_instrument, instruments_from_exchange_info, venue_symbol
+from klined.world.margin import FundingTable
+from klined.world.matching import Friction
+
+BPS = 1e-4
+
+
+def named(group: str, name: str) -> Any:
+    """What the entry point `name` of `group` points at.
+
+    Raises:
+        ConfigError: there is none; says the nearest and lists them all.
+    """
+    entries = {entry.name: entry for entry in entry_points(group=group)}
+    if name not in entries:
+        near = get_close_matches(name, entries, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        kind = group.removeprefix("klined.").removesuffix("s")
+        raise ConfigError(f"{kind} {name!r} is not known{hint}; there are {', '.join(sorted(entries)) or 'none'}")
+    return entries[name].load()
+
+
+def make_feed(settings: Settings) -> Feed:
+    feed: Feed = named("klined.feeds", settings.market.feed_name).configured(settings.market)
+    return feed
+
+
+def make_instruments(settings: Settings) -> list[Instrument]:
+    """From a saved exchangeInfo, or what is usual; with the fees as configured."""
+    market, costs = settings.market, settings.costs
+    if market.instruments_file is not None:
+        info = _json(market.instruments_file)
+        found = instruments_from_exchange_info(info, market.symbols, market.kind)
+        listed = [found[symbol] for symbol in market.symbols]
+    else:
+        listed = [default_instrument(symbol, market.kind) for symbol in market.symbols]
+    changes: dict[str, Decimal] = {}
+    if costs.taker_fee_bps is not None:
+        changes["taker_fee"] = Decimal(repr(costs.taker_fee_bps)) / 10_000
+    if costs.maker_fee_bps is not None:
+        changes["maker_fee"] = Decimal(repr(costs.maker_fee_bps)) / 10_000
+    return [replace(instrument, **changes) for instrument in listed]
+
+
+def make_venue(settings: Settings, instruments: Sequence[Instrument]) -> Venue:
+    """The paper exchange; its money starts as `paper.balance`."""
+    costs = settings.costs
+    friction = Friction(half_spread=costs.half_spread_bps * BPS, impact=costs.impact, participation=costs.participation)
+    return PaperVenue(
+        instruments,
+        {instruments[0].quote: settings.paper.balance},
+        friction=friction,
+        funding=_funding(settings),
+    )
+
+
+def make_policy(settings: Settings) -> Policy:
+    """The configured policy, verified; raises ModelError or ConfigError."""
+    policy = settings.policy
+    if policy.name == "onnx":
+        return load_policy(str(policy.model) if policy.model is not None else shipped())
+    return load_policy(policy.name)
+
+
+def shipped() -> str:
+    """Path of the policy that comes with klined.
+
+    Raises:
+        ConfigError: this installation has none.
+    """
+    entries = list(entry_points(group="klined.zoo"))
+    if not entries:
+        raise ConfigError("no policy is shipped with this installation; set policy.model")
+    path: str = entries[0].load()()
+    return path
+
+
+def training_box(policy: Policy) -> Box | None:
+    """Lowest and highest value of each feature in training; None for a rule, which was not trained."""
+    manifest = getattr(policy, "manifest", None)
+    return None if manifest is None else (manifest.lows(), manifest.highs())
+
+
+def make_plan(policy: Policy) -> Plan:
+    plan = PLANS.get(policy.plan)
+    if plan is None:
+        raise ModelError(f"policy {policy.name} was made for plan {policy.plan!r}; this klined has {', '.join(PLANS)}")
+    return plan
+
+
+async def assemble(
+    settings: Settings, *, journal: Durable, observers: Sequence[Observer] = (), installation: str = "000000"
+) -> Daemon:
+    """One daemon, not yet started.
+
+    Raises:
+        ConfigError, ModelError: something named in the settings cannot be had.
+    """
+    clock = FeedClock() if settings.market.feed_name in {"generated", "recorded"} else SystemClock()
+    policy = make_policy(settings)
+    plan = make_plan(policy)
+    instruments = make_instruments(settings)
+    venue, feed = make_venue(settings, instruments), make_feed(settings)
+    trader = make_trader(settings, instruments, plan, installation, patient=not venue.in_process)
+    trader.box = training_box(policy)
+    trader.gate.trust(verified=True)  # a policy that could not be verified was refused above
+
+    def plan_hash() -> str:
+        return hashlib.sha256(trader.engine.plan.canonical()).hexdigest()
+
+    def snapshot() -> bytes:
+        last = trader.time_ms - settings.market.interval_ms if trader.time_ms else 0
+        header = Header(plan_hash=plan_hash(), kernel_abi=KERNEL_ABI, platform=platform_class(), last_open_time_ms=last)
+        return pack(header, {**trader.sections(), "policy": pipeline.policy.state()})
+
+    def restore(recovered: Recovered) -> None:
+        if recovered.snapshot is None:
+            return
+        header, sections = unpack(recovered.snapshot)
+        require(header, plan_hash=plan_hash(), kernel_abi=KERNEL_ABI)
+        try:
+            trader.load(sections)
+        except (KeyError, ValueError) as error:
+            raise StateError(f"the snapshot does not fit these settings ({error}); use another --state") from error
+        pipeline.policy.restore(sections["policy"])
+        if isinstance(clock, FeedClock):
+            clock.time_ms = trader.time_ms
+        if trader.last is not None:
+            venue.on_batch(replace(trader.last, purpose=Purpose.WARMUP))
+
+    outbox = Outbox(venue=venue, journal=journal, clock=clock, trader=trader, snapshot=snapshot)
+    bus = Bus(observers)
+    pipeline = Pipeline(
+        feed=feed,
+        policy=policy,
+        venue=venue,
+        clock=clock,
+        trader=trader,
+        outbox=outbox,
+        progress=_ignore,
+        set_time=partial(setattr, clock, "time_ms") if isinstance(clock, FeedClock) else None,
+    )
+    return Daemon(
+        settings=settings,
+        clock=clock,
+        journal=journal,
+        feed=feed,
+        venue=venue,
+        trader=trader,
+        pipeline=pipeline,
+        outbox=outbox,
+        bus=bus,
+        restore=restore,
+        warmup_bars=settings.market.history_bars
+        or (0 if settings.market.feed_name == "recorded" else plan.warmup_bars),
+    )
+
+
+def make_trader(
+    settings: Settings, instruments: Sequence[Instrument], plan: Plan, installation: str, *, patient: bool
+) -> Trader:
+    """The account of these settings. `patient`: the venue may answer late, so working orders are asked for."""
+    costs, interval_ms = settings.costs, settings.market.interval_ms
+    assumed = Costs(half_spread=costs.half_spread_bps * BPS, impact=costs.impact, participation=costs.participation)
+    book = Book(instruments, {instruments[0].quote: settings.paper.balance}, assumed)
+    make_limits(settings, plan).write(book.P.row[0])
+    rows = (book.A.row[0], book.Q.row, book.M.row, book.P.row[0], book.C.row)
+    gate = Gate(instruments, *rows, ClientIds(installation))
+    executor = Executor(Patience() if patient else Patience(working_ask_ms=0))
+    return Trader(
+        book=book,
+        engine=Engine(plan, len(instruments)),
+        gate=gate,
+        executor=executor,
+        metrics=Metrics(float(settings.paper.balance), interval_ms),
+        interval_ms=interval_ms,
+    )
+
+
+def make_limits(settings: Settings, plan: Plan) -> Limits:
+    """The gate's limits: sections risk and exits, and what plan and policy ask for."""
+    risk, exits = settings.risk, settings.exits
+    known = {field.name for field in fields(Limits)}
+    told = ((name, getattr(risk, name)) for name in type(risk).model_fields if name in known)
+    given = {name: value for name, value in told if value is not None}
+    return Limits(
+        **given,
+        warmup_bars=plan.warmup_bars,
+        long_only=settings.policy.long_only or settings.market.kind is MarketKind.SPOT,
+        stop_fixed=exits.fixed,
+        stop_trail_atr=exits.trail_atr,
+        stop_break_even_atr=exits.break_even_atr,
+        stop_sigma=exits.sigma,
+        stop_minutes=exits.time_minutes,
+    )
+
+
+def _ignore(_batch: Batch) -> None:
+    """Nobody follows the progress."""
+
+
+def _json(path: Path) -> Any:
+    try:
+        raw = path.read_bytes()
+        return json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def _funding(settings: Settings) -> FundingTable | None:
+    """Past funding rates by unified symbol; a CSV of symbol, funding_time, funding_rate."""
+    path = settings.market.funding_file
+    if path is None or settings.market.kind is not MarketKind.PERP:
+        return None
+    unified = {venue_symbol(symbol): symbol for symbol in settings.market.symbols}
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+        rows = [
+            (unified[row["symbol"]], int(row["funding_time"]), float(row["funding_rate"]))
+            for row in csv.DictReader(text.splitlines())
+            if row["symbol"] in unified
+        ]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"market.funding_file {path}: {error}; it needs symbol, funding_time, funding_rate"
+        ) from error
+    return FundingTable(rows)

@@ -1,0 +1,228 @@
+"""One daemon from start to stop: recovery, warm-up, the pipeline, the flatten, the report.
+
+    recover ─▶ settle open intents ─▶ reconcile ─▶ (finish a flatten) ─▶ warm up ─▶ READY ─▶ pipeline
+                                                                                  report ◀─ flatten ◀─┘
+
+Start-up and recovery after a crash are the same code: a fresh state directory is one with nothing to recover.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from klined.config.settings import Settings
+from klined.domain import Mode, Purpose, Reason, Recovered
+from klined.errors import KlinedError
+from klined.kernels import layout as at
+from klined.ports import Clock, Feed, Journal, Venue
+from klined.runtime.flatten import FLAG, Flatten
+from klined.runtime.health import Health
+from klined.runtime.observing import Bus
+from klined.runtime.outbox import Outbox
+from klined.runtime.pipeline import Pipeline
+from klined.runtime.report import Report
+from klined.runtime.signals import Signals
+from klined.trader.trader import Trader
+
+PAUSED = "paused"
+EXIT_OK, EXIT_FAILED, EXIT_NOT_FLAT = 0, 1, 5
+SETTLE_WAIT_S = 0.5
+
+log = structlog.get_logger()
+
+
+class Durable(Journal, Protocol):
+    """A journal that also notes the process's own starts and stops and keeps an in-process venue's ledger."""
+
+    async def venue_rows(self) -> tuple[tuple[str, bytes], ...]: ...
+
+    async def begin_run(self, time_ms: int) -> int: ...
+
+    async def end_run(self, run: int, time_ms: int, outcome: str) -> None: ...
+
+
+class Daemon:
+    """The parts, put together by `assembly`, and the order in which they are used."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        journal: Durable,
+        feed: Feed,
+        venue: Venue,
+        trader: Trader,
+        pipeline: Pipeline,
+        outbox: Outbox,
+        bus: Bus,
+        restore: Callable[[Recovered], None],
+        warmup_bars: int,
+    ) -> None:
+        self.settings, self.clock, self.journal, self.feed, self.venue = settings, clock, journal, feed, venue
+        self.trader, self.pipeline, self.outbox, self.bus = trader, pipeline, outbox, bus
+        self.health = Health(clock)
+        self.flatten = Flatten(venue=venue, journal=journal, clock=clock, trader=trader, outbox=outbox)
+        self._restore, self._warmup_bars = restore, warmup_bars
+        self._flattening: asyncio.Task[bool] | None = None
+        self.stop_why = "the market ended"
+        self.report: Report | None = None
+        self.on_ready: Callable[[], None] = lambda: None
+        self.on_reload: Callable[[], None] = lambda: None
+
+    def stop(self, why: str) -> None:
+        """Begin to stop; what is in flight is finished."""
+        if not self.pipeline.stopping:
+            self.stop_why = why
+        self.pipeline.stop()
+
+    @property
+    def mode(self) -> Mode:
+        return self.trader.gate.mode
+
+    @property
+    def mode_why(self) -> str:
+        """Why nothing new is opened, or ok."""
+        a = self.trader.book.A.row[0]
+        if a[at.HALT]:
+            return f"halted: {Reason(int(a[at.HALT])).name.lower()}; klined resume"
+        if a[at.KILL]:
+            return f"kill file {self.settings.kill_file}"
+        return "paused; klined resume" if a[at.PAUSE] else "desync" if a[at.DESYNCED] else "ok"
+
+    async def pause(self, why: str) -> None:
+        """No new exposure until a person resumes; survives a restart."""
+        await self.journal.remember(PAUSED, why)
+        self.trader.gate.pause()
+        self.trader.note("warning", "mode.paused", why=why)
+
+    async def resume(self) -> None:
+        """End a pause or a halt."""
+        await self.journal.remember(PAUSED, None)
+        self.trader.gate.resume()
+        self.trader.note("warning", "mode.resumed")
+
+    async def flatten_now(self, why: str) -> bool:
+        """Close everything, then stay paused; whether the venue says flat."""
+        await self.pause(why)
+        return await self.flatten.run(why, self.settings.runtime.flatten_deadline_s)
+
+    async def serve(self) -> int:
+        """Run to the end; returns the exit code."""
+        signals = Signals(
+            on_stop=lambda: self.stop("signal"),
+            on_abort=self._abort,
+            on_reload=self._reload,
+            on_dump=self.dump,
+        )
+        signals.install(asyncio.get_running_loop())
+        run = await self.journal.begin_run(self.clock.now_ms())
+        code = EXIT_FAILED
+        try:
+            code = await self._live()
+            return code
+        finally:
+            signals.remove()
+            await self.bus.close()
+            await self.journal.flush()
+            await self.journal.end_run(run, self.clock.now_ms(), f"{self.stop_why}; exit {code}")
+            await self.feed.close()
+            await self.venue.close()
+
+    async def start(self) -> None:
+        """Recovery: know what the venue knows, and show the indicators what they missed."""
+        recovered = await self.journal.recover()
+        self._restore(recovered)
+        self.venue.load(await self.journal.venue_rows())
+        await self._settle(recovered)
+        await self._reconcile()
+        if PAUSED in recovered.memory:
+            self.trader.gate.pause()
+        else:
+            self.trader.gate.unpause()
+        if FLAG in recovered.memory:
+            log.warning("flatten.resumed", why=recovered.memory[FLAG])
+            await self.flatten.run(recovered.memory[FLAG], self.settings.runtime.flatten_deadline_s)
+            if PAUSED not in recovered.memory:
+                self.trader.gate.unpause()
+        for batch in await self.feed.history(self._warmup_bars, self.trader.time_ms or None):
+            if batch.purpose is Purpose.WARMUP:
+                self.trader.show(batch)
+            else:
+                self.pipeline.backlog.append(batch)
+
+    async def _live(self) -> int:
+        failed = False
+        try:
+            await self.start()
+            self.bus.start()
+            self.report = Report(self.settings.state_dir, self.trader)
+            self.health.ready("trading")
+            self.on_ready()
+            await self.pipeline.run()
+        except* KlinedError as group:
+            failed = True
+            for error in _leaves(group):
+                log.error("daemon.failed", why=str(error), kind=type(error).__name__)  # noqa: TRY400  # one sentence
+        except* Exception as group:
+            failed = True
+            for error in _leaves(group):
+                log.error("daemon.crashed", why=repr(error), exc_info=error)  # noqa: TRY400
+        if failed:
+            self.stop_why = "failure"
+        return await self._end(failed=failed)
+
+    async def _end(self, *, failed: bool) -> int:
+        runtime = self.settings.runtime
+        self.health.stopping(runtime.flatten_deadline_s)
+        if runtime.on_stop == "keep" and not failed:
+            if self.trader.protected():
+                return EXIT_OK
+            log.warning("stop.flattens", why="on_stop is keep, but no resting stop protects the position")
+        self._flattening = asyncio.create_task(self.flatten.run(self.stop_why, runtime.flatten_deadline_s))
+        try:
+            flat = await self._flattening
+        except asyncio.CancelledError:
+            flat = False
+        if not flat:
+            log.error("stop.not_flat", left=self.trader.left(), hint="the next start finishes the flatten")
+            return EXIT_NOT_FLAT
+        return EXIT_FAILED if failed else EXIT_OK
+
+    async def _settle(self, recovered: Recovered) -> None:
+        """Ask for every order that a dead process left, until none is unknown."""
+        self.trader.resume(recovered, self.clock.now_ms())
+        await self.outbox.send()
+        while self.trader.unknown():
+            log.warning("orders.unsettled", orders=self.trader.unknown())
+            await asyncio.sleep(SETTLE_WAIT_S)
+            self.trader.due(self.clock.now_ms())
+            await self.outbox.send()
+
+    async def _reconcile(self) -> None:
+        self.trader.reconcile(await self.venue.account(), self.clock.now_ms())
+        await self.outbox.send()
+
+    def _reload(self) -> None:
+        self.on_reload()
+
+    def _abort(self) -> None:
+        if self._flattening is not None:
+            self._flattening.cancel()
+
+    def summary(self) -> dict[str, object]:
+        """Figures of this session; empty before it began."""
+        return {} if self.report is None else self.report.summary()
+
+    def dump(self) -> None:
+        """SIGUSR1: the state, in one line of the log."""
+        log.info("state.dumped", **self.trader.state())
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

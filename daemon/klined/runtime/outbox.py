@@ -1,0 +1,116 @@
+"""Performs what the executor asks for: submit, query, cancel, inspect, wait; and brings back what was heard.
+
+A submit is performed once, after its intent is durable. Reads that fail are asked for again by the executor's own
+timers. News that arrives between batches is journalled in a transaction of its own.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from klined.domain import Batch, Record, Sent, Verdict
+from klined.errors import Retryable
+from klined.ports import Choice, Clock, Journal, Venue
+from klined.trader.actions import Action, Cancel, Inspect, Query, Submit, WaitUntil
+from klined.trader.trader import Trader
+
+
+class Outbox:
+    """Between the trader and the venue. One action at a time: `perform` never runs twice at once."""
+
+    def __init__(
+        self, *, venue: Venue, journal: Journal, clock: Clock, trader: Trader, snapshot: Callable[[], bytes]
+    ) -> None:
+        self._venue, self._journal, self._clock, self._trader = venue, journal, clock, trader
+        self._snapshot = snapshot
+        self._sending = asyncio.Lock()
+        self._committing = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._due_ms = 0
+
+    async def send(self) -> None:
+        """Perform all that is asked for now, and what that brings about."""
+        trader = self._trader
+        if not trader.actions:
+            return
+        async with self._sending:
+            while trader.actions:
+                await self._perform(trader.actions.popleft())
+        if not self._venue.in_process:  # an in-process venue's answers are durable with the next batch
+            await self.commit()
+
+    async def commit_batch(self, batch: Batch, choices: Sequence[Choice], verdicts: Sequence[Verdict]) -> None:
+        """Make a batch's decisions and intents durable; only then may its orders be sent."""
+        async with self._committing:
+            await self._write(self._trader.record(batch, choices, verdicts))
+
+    async def commit(self) -> None:
+        """Make news between batches durable."""
+        async with self._committing:
+            record = self._trader.news_record(self._clock.now_ms())
+            if record is not None:
+                await self._write(record)
+
+    async def _write(self, record: Record) -> None:
+        ledger = self._venue.dump()  # an in-process exchange's own ledger belongs to the same moment
+        if ledger:
+            record = replace(record, venue=tuple(ledger))
+        await self._journal.commit(record, self._snapshot)
+        self._trader.committed(record)
+
+    async def settle(self) -> None:
+        """Until cancelled: ask for orders whose fate is open, when they are due."""
+        while True:
+            delay_s = (self._due_ms - self._clock.now_ms()) / 1000.0 if self._due_ms else None
+            try:
+                async with asyncio.timeout(delay_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._due_ms = 0
+                self._trader.due(self._clock.now_ms())
+                await self.send()
+            self._wake.clear()
+
+    async def listen(self) -> None:
+        """Until cancelled: what the venue tells by itself."""
+        while True:
+            for item in await self._venue.news():
+                self._trader.hear(item, self._clock.now_ms())
+            await self.commit()
+            await self.send()
+
+    async def _perform(self, action: Action) -> None:
+        trader, venue, clock = self._trader, self._venue, self._clock
+        match action:
+            case Submit(intent):
+                trader.hear(Sent(intent.client_id, clock.now_ms()), clock.now_ms())
+                for item in await venue.submit(intent):
+                    trader.hear(item, clock.now_ms())
+            case Query(client_id, symbol) | Cancel(client_id, symbol):
+                ask = venue.query if isinstance(action, Query) else venue.cancel
+                asked_at_ms = clock.now_ms()
+                try:
+                    answer = await ask(client_id, symbol)
+                except Retryable as error:
+                    trader.note("debug", "order.unanswered", client_id=client_id, why=str(error))
+                    return
+                for item in answer:
+                    trader.hear(item, clock.now_ms())
+                if not answer and isinstance(action, Query):
+                    trader.not_found(client_id, asked_at_ms, clock.now_ms())
+            case Inspect(symbol):
+                await self._inspect(symbol)
+            case WaitUntil(ms):
+                self._due_ms = ms
+                self._wake.set()
+            case _:
+                pass
+
+    async def _inspect(self, symbol: str) -> None:
+        try:
+            account = await self._venue.account()
+        except Retryable as error:
+            self._trader.note("debug", "account.unanswered", symbol=symbol, why=str(error))
+            return
+        self._trader.inspect(account, symbol, self._clock.now_ms())

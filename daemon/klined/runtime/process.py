@@ -1,0 +1,184 @@
+"""The process: which loop, which journal, which clock; the lock, the control socket, the report.
+
+run     real time on uvloop, one transaction a batch, control socket, service manager
+demo    the same on a generated market, from the beginning each time, told to a person
+replay  virtual time, up to 256 batches a transaction, as fast as the stages go
+"""
+
+import asyncio
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+
+from klined import __version__
+from klined.config.load import changes
+from klined.config.settings import Settings
+from klined.domain import Batch, Decision, Event
+from klined.errors import KlinedError
+from klined.ports import Observer
+from klined.runtime import log
+from klined.runtime.assembly import assemble
+from klined.runtime.control import Control
+from klined.runtime.daemon import Daemon
+from klined.runtime.loop import VirtualLoop
+from klined.runtime.narrator import Narrator
+from klined.runtime.reload import Reload
+from klined.runtime.verbs import Recent, Verbs
+from klined.store.bars import BarStore
+from klined.store.digests import digest
+from klined.store.journal import AsyncJournal
+from klined.store.lock import StateLock
+from klined.store.synchronous import SyncJournal
+
+JOURNAL, BARS, INSTALLATION = "journal.db", "bars.db", "installation"
+REPLAY_GROUP = 256  # batches in one transaction
+REPLAY_ID = "replay"  # client ids of a replay must not depend on where it runs
+
+logger = structlog.get_logger()
+
+Reread = Callable[[str | None], Settings]
+Say = Callable[[str], None]
+
+
+class Logger:
+    """An observer that writes events to the log."""
+
+    def observe(self, item: Decision | Event) -> None:
+        if isinstance(item, Event):
+            getattr(logger, item.level)(item.name, **item.data)
+
+
+def run(settings: Settings, reread: Reread) -> int:
+    """The daemon, until it is told to stop; the exit code. `reread` gives the settings anew for a reload."""
+    log.configure(settings.log.level, settings.log.format)
+    factory = uvloop.new_event_loop if settings.runtime.uvloop else None
+    return _locked(settings, lambda: _serve(settings, reread), factory)
+
+
+def run_demo(settings: Settings, say: Say) -> int:
+    """A generated market from its beginning, told line by line through `say`."""
+    shutil.rmtree(settings.state_dir, ignore_errors=True)
+    log.configure("error", settings.log.format)
+    factory = uvloop.new_event_loop if settings.runtime.uvloop else None
+    return _locked(settings, lambda: _demo(settings, say), factory)
+
+
+def run_replay(settings: Settings, told: dict[str, object]) -> int:
+    """Recorded bars through the same stages in virtual time; what came of it goes into `told`."""
+    log.configure("warning", settings.log.format)
+    return _locked(settings, lambda: _replay(settings, told), VirtualLoop)
+
+
+def _locked(
+    settings: Settings,
+    serve: Callable[[], Coroutine[Any, Any, int]],
+    factory: Callable[[], asyncio.AbstractEventLoop] | None,
+) -> int:
+    with StateLock(settings.state_dir), asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(serve())
+
+
+async def _serve(settings: Settings, reread: Reread) -> int:
+    recent = Recent()
+    daemon, journal = await _live(settings, [recent, Logger()])
+    bars = BarStore(settings.state_dir / BARS)
+    daemon.pipeline.progress = partial(_progress, daemon, bars)
+    reload = Reload(daemon, bars, reread, changes)
+    control = Control(settings.control_socket, Verbs(daemon, recent, reload).table())
+    tasks: set[asyncio.Task[Any]] = set()
+
+    def on_reload() -> None:
+        tasks.add(asyncio.create_task(_reload_loudly(reload)))
+
+    def on_ready() -> None:
+        logger.info("daemon.ready", version=__version__, mode=daemon.mode.value, seq=daemon.trader.seq)
+        tasks.add(asyncio.create_task(control.start()))
+        tasks.add(asyncio.create_task(_watch(daemon)))
+
+    daemon.on_reload, daemon.on_ready = on_reload, on_ready
+    try:
+        code = await daemon.serve()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await control.close()
+        bars.close()
+    await _close(daemon, journal, code)
+    logger.info("daemon.stopped", exit_code=code, why=daemon.stop_why)
+    return code
+
+
+async def _demo(settings: Settings, say: Say) -> int:
+    narrator = Narrator(say)
+    daemon, journal = await _live(settings, [narrator])
+    bars = BarStore(settings.state_dir / BARS)
+    daemon.pipeline.progress = partial(_progress, daemon, bars)
+    narrator.greet(settings, daemon.pipeline.policy.name)
+    code = await daemon.serve()
+    bars.close()
+    report = await _close(daemon, journal, code)
+    narrator.bid_farewell(daemon.summary(), report)
+    return code
+
+
+async def _replay(settings: Settings, told: dict[str, object]) -> int:
+    path = settings.state_dir / JOURNAL
+    group = settings.store.group_batches if settings.store.group_batches > 1 else REPLAY_GROUP
+    journal = SyncJournal(path, group)
+    daemon = await assemble(settings, journal=journal, installation=REPLAY_ID)
+    before, started_s = daemon.trader.metrics.bars, time.perf_counter()
+    code = await daemon.serve()
+    took_s = time.perf_counter() - started_s
+    report = await _close(daemon, journal, code)
+    batches = daemon.trader.metrics.bars - before
+    told |= daemon.summary()
+    told |= {"batches": int(batches), "seconds": took_s, "batches_per_s": batches / took_s if took_s else 0.0}
+    told |= {"digest": digest(path), "report": str(report), "exit_code": code}
+    return code
+
+
+async def _live(settings: Settings, observers: Sequence[Observer]) -> tuple[Daemon, AsyncJournal]:
+    journal = await AsyncJournal.open(settings.state_dir / JOURNAL)
+    known = (await journal.recover()).memory.get(INSTALLATION)
+    if known is None:
+        # A generated market must decide alike wherever it runs, down to the client ids.
+        known = REPLAY_ID if settings.market.feed_name == "generated" else secrets.token_hex(4)
+        await journal.remember(INSTALLATION, known)
+    return await assemble(settings, journal=journal, observers=observers, installation=known), journal
+
+
+async def _close(daemon: Daemon, journal: AsyncJournal | SyncJournal, code: int) -> Path | None:
+    """Write the session's report, then let the journal go."""
+    report = None
+    if daemon.report is not None:
+        report = daemon.report.write(journal.path, daemon.stop_why, code)
+    await journal.close()
+    return report
+
+
+def _progress(daemon: Daemon, bars: BarStore, batch: Batch) -> None:
+    """After each batch: store its bars, feed the watchdog's clock, look for the kill switch."""
+    bars.add(batch)
+    daemon.health.beat()
+    daemon.trader.gate.kill(daemon.settings.kill_file.exists())
+
+
+async def _watch(daemon: Daemon) -> None:
+    """Feed the service manager's watchdog as long as there is progress or a supervised wait."""
+    while daemon.health.interval_s:
+        await asyncio.sleep(daemon.health.interval_s)
+        daemon.health.ping(daemon.health.watchdog_s)
+
+
+async def _reload_loudly(reload: Reload) -> None:
+    try:
+        await reload.run()
+    except KlinedError as error:
+        logger.error("reload.failed", why=str(error), hint="the old settings and policy go on")  # noqa: TRY400

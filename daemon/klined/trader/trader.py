@@ -1,0 +1,384 @@
+"""One account's whole mind: bars and news in, observations, verdicts, records and actions out. Pure.
+
+    begin(batch) ─ hear(news)… ─ show(batch) ─ observe() ─ judge(choices) ─ record() ─▶ commit ─ committed() ─▶ actions
+                     ▲                                                                                          │
+                     └────────────────────────────── answers, fills ◀───────────────────────────────────────────┘
+
+The shell calls these in that order for every batch, and `hear` whenever the venue says something. What was told gets a
+sequence number in the order of telling; told again in that order, the trader does the same again, byte for byte.
+A submit becomes an action only after `committed`, so nothing is sent whose intent is not durable.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from klined.domain import (
+    ZERO,
+    Account,
+    Approved,
+    Batch,
+    Decision,
+    Event,
+    Fill,
+    Funded,
+    Input,
+    Instrument,
+    Intent,
+    Liquidated,
+    News,
+    OrderKind,
+    OrderNews,
+    Purpose,
+    Reason,
+    Record,
+    Recovered,
+    Traded,
+    Transferred,
+    Unsent,
+    Verdict,
+)
+from klined.kernels import layout as at
+from klined.kernels.account import mark_step
+from klined.ports import Choice
+from klined.trader.actions import Action, Alert, Persist, Submit
+from klined.trader.book import Book
+from klined.trader.engine import Engine
+from klined.trader.executor import Executor
+from klined.trader.manifest import outside
+from klined.trader.metrics import Metrics
+from klined.trader.orders import Closed, Filled, Working, decode, filled_quantity
+from klined.trader.reconcile import (
+    Agreed,
+    DriftedBalance,
+    ExternalPosition,
+    Finding,
+    LostOrder,
+    Moved,
+    agrees,
+    compare,
+)
+from klined.trader.risk import Gate
+
+NAN = float("nan")
+BATCH_BODY = {Purpose.TRADE: b"", Purpose.WARMUP: b"warmup", Purpose.REFILL: b"refill"}
+
+Box = tuple[Sequence[float], Sequence[float]]
+"""Lowest and highest value of each feature."""
+
+_json = msgspec.json.Encoder()
+_clock = msgspec.json.Decoder(tuple[int, int, int, Batch | None])
+
+
+class Trader:
+    """See the module's picture. `book` is the account, `engine` the indicators, `gate` the limits."""
+
+    def __init__(
+        self, *, book: Book, engine: Engine, gate: Gate, executor: Executor, metrics: Metrics, interval_ms: int
+    ) -> None:
+        self.book, self.engine, self.gate, self.executor, self.metrics = book, engine, gate, executor, metrics
+        self.instruments: Sequence[Instrument] = book.instruments
+        self.index = {instrument.symbol: i for i, instrument in enumerate(self.instruments)}
+        self.actions: deque[Action] = deque()
+        self.seq = 0
+        self.time_ms = 0  # close of the last batch
+        self.last: Batch | None = None
+        self.gaps = 0
+        self.box: Box | None = None  # what the policy saw in training
+        self.warm = False  # whether the indicators of every symbol have seen enough bars
+        self.undecided: list[Choice] = [(NAN, ())] * len(self.instruments)
+        self._interval_ms = interval_ms
+        self._inputs: list[Input] = []
+        self._intents: list[Intent] = []
+        self._fills: list[Fill] = []
+        self._events: list[Event] = []
+
+    def begin(self, batch: Batch) -> None:
+        """Take a batch in; its bars are shown after the news that came before their close."""
+        self.seq += 1
+        self.time_ms = batch.close_time_ms
+        self._inputs.append(Input(self.seq, batch.close_time_ms, "batch", BATCH_BODY[batch.purpose]))
+        self.due(batch.close_time_ms)
+
+    def show(self, batch: Batch) -> None:
+        """Step the indicators and gauges by the batch's bars. O(symbols)."""
+        step, close_ms, interval_ms = self.engine.step, float(batch.close_time_ms), float(self._interval_ms)
+        rows = self.book.Q.row
+        for i, bar in enumerate(batch.bars):
+            if bar is not None:
+                step(i, bar)
+                q = rows[i]
+                mark_step(q, close_ms, interval_ms, bar.open, bar.high, bar.low, bar.close, bar.volume)
+                if batch.purpose is not Purpose.TRADE:
+                    q[at.GAPPED] = 1.0
+        self.last = batch
+        self.book.mark(close_ms)
+        self.gate.begin(batch)
+        if not self.warm:
+            self.warm = min(self.engine.bars) >= self.engine.plan.warmup_bars
+        if batch.purpose is not Purpose.WARMUP:
+            a = self.book.A.row[0]
+            self.metrics.bar(a[at.EQUITY], a[at.GROSS_NOTIONAL])
+
+    def observe(self) -> NDArray[np.float32]:
+        """What the policy sees: shape (n_symbols, dim), valid until the next call."""
+        observe, box = self.engine.observe, self.box
+        for i, q in enumerate(self.book.Q.row):
+            observe(i, q, 0.0)
+            if box is not None:
+                q[at.OOD] = outside(box[0], box[1], self.engine.slots[i])
+        return self.engine.observations
+
+    def judge(self, batch: Batch, choices: Sequence[Choice], now_ms: int) -> list[Verdict]:
+        """One verdict per bar of the batch, in order; what is approved is planned and counts from here on."""
+        verdicts: list[Verdict] = []
+        judge = self.gate.judge
+        for i, bar in enumerate(batch.bars):
+            if bar is None:
+                continue
+            verdict = judge(i, choices[i][0], bar.open_time_ms, now_ms)
+            if type(verdict) is Approved:
+                self._plan(verdict, now_ms)
+            verdicts.append(verdict)
+        return verdicts
+
+    def record(self, batch: Batch, choices: Sequence[Choice], verdicts: Sequence[Verdict]) -> Record:
+        """All that this batch decided and all that was heard since the last record, for one transaction."""
+        seen = self.engine.slots
+        judged = iter(verdicts)
+        decisions = tuple(
+            Decision(bar.open_time_ms, bar.symbol, bytes(seen[i]), choices[i][0], choices[i][1], next(judged))
+            for i, bar in enumerate(batch.bars)
+            if bar is not None
+        )
+        return self._drained(batch.close_time_ms, decisions)
+
+    def news_record(self, now_ms: int) -> Record | None:
+        """What was heard since the last record; None when there is nothing."""
+        if not (self._inputs or self._intents or self._events):
+            return None
+        return self._drained(now_ms, ())
+
+    def committed(self, record: Record) -> None:
+        """The record is durable: its intents may be sent, once."""
+        for intent in record.intents:
+            self.actions.append(Submit(intent))
+
+    def hear(self, news: News, now_ms: int) -> None:
+        """Book what the venue says. Repeats change nothing and leave no trace."""
+        match news:
+            case Traded(fill) | Liquidated(fill):
+                self._traded(news, fill, now_ms)
+            case Funded():
+                if self.book.fund(news):
+                    self.metrics.fund(float(news.amount))
+                    self._told(news, now_ms)
+                    self.note("info", "funding.booked", symbol=news.symbol, amount=str(news.amount))
+            case Transferred():
+                moved = self.book.transfer(news)
+                self.metrics.moved(float(moved))
+                self._told(news, now_ms)
+                self.note("warning", "transfer.booked", asset=news.asset, amount=str(news.amount), moved=str(moved))
+            case _:
+                self._follow(news, now_ms)
+
+    def due(self, now_ms: int) -> None:
+        """Let the executor ask for what is open for too long."""
+        self._act(self.executor.due(now_ms))
+
+    def not_found(self, client_id: str, asked_at_ms: int, now_ms: int) -> None:
+        self._act(self.executor.not_found(client_id, asked_at_ms, now_ms))
+
+    def note(self, level: str, name: str, **data: str | float | bool | None) -> None:
+        """Record an event for observers and the journal."""
+        self._events.append(Event(self.time_ms, level, name, data))
+
+    # --- stopping and starting ---------------------------------------------------------------------------------------
+
+    def flatten(self, now_ms: int) -> None:
+        """Plan what closes every position that an order can close; dust is left."""
+        bar_time_ms = self.time_ms - self._interval_ms
+        for i in range(len(self.instruments)):
+            approved = self.gate.flatten(i, bar_time_ms, now_ms)
+            if approved is not None:
+                self._plan(approved, now_ms)
+
+    def cancel_open(self, now_ms: int) -> None:
+        self._act(self.executor.cancel_open(now_ms, stops=True))
+
+    def open_orders(self) -> list[str]:
+        """Client ids of orders that may still trade."""
+        return [order.intent.client_id for order in self.executor.open_orders()]
+
+    def unknown(self) -> list[str]:
+        """Client ids of orders whose fate is not known."""
+        return [o.intent.client_id for o in self.executor.open_orders() if not isinstance(o, Working)]
+
+    def is_flat(self, account: Account) -> bool:
+        """Whether the venue holds no sellable lot and no open order of ours."""
+        if any(self.gate.ids.ours(order.client_id) for order in account.orders):
+            return False
+        held = {position.symbol: position.quantity for position in account.positions}
+        return all(self.gate.is_dust(i, held.get(s.symbol, ZERO)) for i, s in enumerate(self.instruments))
+
+    def left(self) -> dict[str, str]:
+        """Sellable positions, base quantity by symbol, as the ledger knows them; dust is not sellable."""
+        held = {s.symbol: self.book.ledger.position(s.symbol).quantity for s in self.instruments}
+        return {s: str(q) for i, (s, q) in enumerate(held.items()) if q and not self.gate.is_dust(i, q)}
+
+    def protected(self) -> bool:
+        """Whether every position has a resting stop, or there is no position."""
+        stops = {order.intent.symbol for order in self.executor.open_orders() if order.intent.kind is OrderKind.STOP}
+        return all(symbol in stops for symbol in self.left())
+
+    def inspect(self, account: Account, symbol: str, now_ms: int) -> None:
+        """Tell the executor whether the account speaks for or against orders that the venue does not know."""
+        findings = self._compare(account)
+        self._act(
+            self.executor.evidence(symbol, agrees=agrees(findings, symbol), read_at_ms=account.time_ms, now_ms=now_ms)
+        )
+
+    def reconcile(self, account: Account, now_ms: int) -> Sequence[Finding]:
+        """Compare with the venue; what we cannot explain is adopted and told, and is neither profit nor loss."""
+        findings = [finding for finding in self._compare(account) if not isinstance(finding, Agreed)]
+        for finding in findings:
+            self.note("warning", "account.differed", finding=type(finding).__name__, detail=str(finding))
+        self.gate.desync(any(isinstance(finding, LostOrder) for finding in findings))
+        if any(isinstance(finding, ExternalPosition | Moved | DriftedBalance) for finding in findings):
+            moved = self.book.adopt(account)
+            self.metrics.moved(float(moved))
+            self.note("warning", "account.adopted", moved=str(moved), time_ms=now_ms)
+        return findings
+
+    def state(self) -> dict[str, str | float | bool | None]:
+        """What SIGUSR1 writes down: one flat line."""
+        a = self.book.A.row[0]
+        return {
+            "mode": self.gate.mode.value,
+            "time_ms": self.time_ms,
+            "seq": self.seq,
+            "equity": a[at.EQUITY],
+            "cash": a[at.CASH],
+            "peak": a[at.PEAK],
+            "positions": " ".join(f"{symbol}={quantity}" for symbol, quantity in self.left().items()) or "flat",
+            "orders_open": len(self.executor.open_orders()),
+            "unknown": len(self.unknown()),
+            "warm": self.warm,
+        }
+
+    def resume(self, recovered: Recovered, now_ms: int) -> None:
+        """Take over the orders that a dead process left and ask for them."""
+        self.seq = max(self.seq, recovered.seq)
+        self._act(self.executor.restore([decode(state) for _, state in recovered.orders], now_ms))
+        for i in range(len(self.instruments)):
+            self._refresh(i)
+
+    def sections(self) -> dict[str, bytes]:
+        """What a snapshot holds of the trader; orders have rows of their own in the journal."""
+        clock = _json.encode((self.seq, self.time_ms, self.gaps, self.last))
+        return {**self.book.sections(), "engine": self.engine.dump(), "metrics": self.metrics.dump(), "clock": clock}
+
+    def load(self, sections: Mapping[str, bytes]) -> None:
+        """Continue from `sections`. Raises: KeyError, ValueError when they do not fit."""
+        self.book.load(sections)
+        self.engine.load(sections["engine"])
+        self.metrics.load(sections["metrics"])
+        self.seq, self.time_ms, self.gaps, self.last = _clock.decode(sections["clock"])
+        self.warm = min(self.engine.bars) >= self.engine.plan.warmup_bars
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _compare(self, account: Account) -> list[Finding]:
+        return compare(account, self.book.ledger, self.executor.open_orders(), self.gate.ids.prefix)
+
+    def _plan(self, approved: Approved, now_ms: int) -> None:
+        self.executor.plan(approved, now_ms)
+        self._intents.append(approved.intent)
+        self._refresh(self.index[approved.intent.symbol])
+
+    def _traded(self, news: Traded | Liquidated, fill: Fill, now_ms: int) -> None:
+        if fill.symbol not in self.index:
+            self.note("warning", "fill.foreign", symbol=fill.symbol, trade_id=fill.trade_id)
+            return
+        booked = self.book.fill(fill)
+        if booked is None:
+            return
+        self._told(news, now_ms)
+        self._fills.append(fill)
+        self.metrics.trade(float(booked.notional), float(booked.fee))
+        if booked.settled is not None:
+            self.metrics.trip(float(booked.settled))
+        if isinstance(news, Traded):
+            self._act(self.executor.hear(news, now_ms))
+        else:
+            self.note("error", "position.liquidated", symbol=fill.symbol, price=str(fill.price))
+            self.gate.halt(Reason.LIQUIDATION)
+        self._refresh(self.index[fill.symbol])
+        self.note(
+            "info",
+            "order.filled",
+            symbol=fill.symbol,
+            quantity=str(fill.quantity),
+            price=str(fill.price),
+            fee=str(fill.fee),
+            client_id=fill.client_id,
+            realised=str(booked.realised),
+            equity=self.book.A.row[0][at.EQUITY],
+        )
+
+    def _follow(self, news: OrderNews, now_ms: int) -> None:
+        """News of one order other than a trade; only what changes the order is an input."""
+        if isinstance(news, Traded):
+            return
+        before = self.executor.order(news.client_id)
+        actions = self.executor.hear(news, now_ms)
+        after = self.executor.order(news.client_id)
+        if after is not before and not isinstance(news, Unsent):
+            self._told(news, now_ms)
+        self._act(actions)
+        if after is not None:
+            self._refresh(self.index[after.intent.symbol])
+            if isinstance(after, Filled | Closed) and after is not before:
+                self.metrics.ended(abs(float(filled_quantity(after) / after.intent.quantity)))
+
+    def _told(self, news: News, now_ms: int) -> None:
+        self.seq += 1
+        self._inputs.append(Input(self.seq, now_ms, "news", _json.encode(news)))
+
+    def _act(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Alert(level, name, data):
+                    self._events.append(Event(self.time_ms, level, name, data))
+                case Persist():
+                    pass  # the record carries the intent
+                case _:
+                    self.actions.append(action)
+
+    def _refresh(self, i: int) -> None:
+        """Tell the gate what the orders of a symbol may still do."""
+        symbol, q = self.instruments[i].symbol, self.book.Q.row[i]
+        q[at.WORKING] = self.executor.working_lots(symbol, self.instruments[i].lot)
+        q[at.UNKNOWN] = 1.0 if self.executor.blocked(symbol) else 0.0
+        q[at.ORDERS_OPEN] = float(self.executor.orders_open(symbol))
+
+    def _drained(self, time_ms: int, decisions: tuple[Decision, ...]) -> Record:
+        record = Record(
+            self.seq,
+            time_ms,
+            tuple(self._inputs),
+            decisions,
+            tuple(self._intents),
+            self.executor.drain(),
+            tuple(self._fills),
+            tuple(self._events),
+        )
+        self._inputs.clear()
+        if self._intents or self._fills or self._events:
+            self._intents.clear()
+            self._fills.clear()
+            self._events.clear()
+        return record
