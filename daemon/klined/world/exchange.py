@@ -10,8 +10,8 @@ What a bar does is `klined.kernels.fills`; this class keeps orders, the ledger a
 ids are counters, and the same calls give the same news. A client id is refused only while an order with it is open, as
 Binance does: it is a question, not an idempotency key.
 
-Restart: `load` the rows that `dump` gave, then show the last batch again; a batch not newer than the exchange's clock
-only refreshes prices, and one that did nothing when first shown does nothing again.
+Restart: `load` the rows that `dump` gave, then show the last batch again (as WARMUP, which moves clock and prices and
+trades nothing): a batch that did nothing left no row behind, so its prices have to be told anew.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,9 +45,9 @@ from klined.domain import (
     Unsent,
 )
 from klined.errors import StateError
-from klined.world.filters import Wish, check
+from klined.world.admission import Admission
 from klined.world.ledger import Ledger
-from klined.world.margin import funding_times, initial_margin
+from klined.world.margin import funding_times
 from klined.world.matching import SATOSHI, Execution, Friction, Matching
 from klined.world.orders import Order, Orders
 
@@ -94,7 +94,8 @@ class Exchange:
         self._ledger = Ledger(instruments, balances)
         self._matching = Matching(instruments, friction or Friction())
         self._orders = Orders()
-        self._leverage, self._rates = leverage, funding
+        self._admission = Admission(instruments, self._ledger, self._matching, leverage)
+        self._rates = funding
         self._bars: list[Bar | None] = [None] * len(self._listed)
         self._closes_ms = [0] * len(self._listed)
         self._clock_ms = self._trades = 0
@@ -106,7 +107,8 @@ class Exchange:
 
     def submit(self, intent: Intent) -> list[OrderNews]:
         """Take one order, and say what becomes of it at once."""
-        refusal = self._refusal(intent)
+        self._mark()
+        refusal = self._admission.refusal(intent, self._orders.open, self._bars)
         if refusal is not None:
             return [Denied(intent.client_id, refusal)]
         order = self._orders.add(intent)
@@ -115,7 +117,6 @@ class Exchange:
         index = self._index[intent.symbol]
         bar = self._bars[index]
         if intent.cause is Cause.FLATTEN and intent.kind is OrderKind.MARKET and bar is not None:
-            self._mark()
             done = self._matching.flatten(index, self._allowed(index, intent), bar, self._clock_ms)
             news.extend(self._finish(order, index, done, self._clock_ms))
             self._marked = False
@@ -151,8 +152,8 @@ class Exchange:
         """What the bars did to open orders and positions, in the order of the symbols."""
         news: Sequence[News] = ()
         close_ms = batch.close_time_ms
-        if close_ms > self._clock_ms and batch.purpose is not Purpose.WARMUP:
-            if self._active and not self._calm(batch):
+        if close_ms > self._clock_ms:
+            if self._active and batch.purpose is not Purpose.WARMUP and not self._calm(batch):
                 news = self._trade(batch)
             self._clock_ms = close_ms
         bars, closes_ms = self._bars, self._closes_ms
@@ -207,55 +208,6 @@ class Exchange:
         self._mark()
 
     # --- one order ---------------------------------------------------------------------------------------------------
-
-    def _refusal(self, intent: Intent) -> str | None:
-        """Binance's answer to an order that it does not take, with its code."""
-        index = self._index.get(intent.symbol)
-        if index is None:
-            return "-1121 Invalid symbol."
-        if intent.client_id in self._orders.open:
-            return "-2010 Duplicate order sent." if self._ledger.spot else "-4116 ClientOrderId is duplicated."
-        if intent.kind not in {OrderKind.MARKET, OrderKind.STOP}:
-            return f"-1116 Invalid orderType: this exchange takes market and stop orders, not {intent.kind}."
-        if (intent.kind is OrderKind.STOP) != (intent.price is not None):
-            return "-1102 A stop order needs a price, a market order must not have one."
-        bar = self._bars[index]
-        if bar is None:
-            return f"no bar of {intent.symbol} was seen yet, so there is no price to trade at"
-        last = Decimal(repr(bar.close))
-        return self._filtered(index, intent, last) or self._shortage(index, intent, last)
-
-    def _filtered(self, index: int, intent: Intent, last: Decimal) -> str | None:
-        wish = Wish(
-            quantity=intent.quantity,
-            reference=last,
-            kind=intent.kind,
-            price=intent.price,
-            reduce_only=intent.reduce_only,
-            orders_open=sum(order.intent.symbol == intent.symbol for order in self._orders.open.values()),
-        )
-        failure = check(self._listed[index], wish)
-        if failure is not None:
-            return str(failure)
-        if intent.price is not None and (intent.price >= last if intent.quantity < 0 else intent.price <= last):
-            return "-2021 Order would immediately trigger."
-        return None
-
-    def _shortage(self, index: int, intent: Intent, last: Decimal) -> str | None:
-        """Too little money. Spot buys that cash pays in part are taken; the fill takes what it can."""
-        held, quantity = self._ledger.quantity(index), intent.quantity
-        if self._ledger.spot:
-            poor = held < -quantity if quantity < 0 else self._matching.affordable(index, float(last)) < 1.0
-            return "-2010 Account has insufficient balance for requested action." if poor else None
-        if abs(held + quantity) <= abs(held) and held * quantity < 0:
-            return None
-        if intent.reduce_only:
-            return None if held * quantity < 0 else "-2022 ReduceOnly Order is rejected."
-        self._mark()
-        others = Decimal(repr(self._matching.gross)) - abs(held) * last
-        needed = others / self._leverage
-        needed += initial_margin(self._listed[index], abs(held + quantity) * last, self._leverage)
-        return "-2019 Margin is insufficient." if needed > Decimal(repr(self._matching.equity)) else None
 
     def _allowed(self, index: int, intent: Intent) -> Decimal:
         """The part of the order that its flags allow now."""

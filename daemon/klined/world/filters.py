@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from klined.domain import Instrument, MarketKind, OrderKind, Tier
+from klined.domain import Instrument, MarketKind, Tier
 from klined.errors import ConfigError
 
 SPOT_FEES = (Decimal("0.001"), Decimal("0.001"))  # maker, taker: the entry tier
@@ -36,7 +36,6 @@ class Wish(Struct, frozen=True, kw_only=True):
 
     quantity: Decimal  # signed
     reference: Decimal  # last price
-    kind: OrderKind = OrderKind.MARKET
     price: Decimal | None = None  # limit or stop price
     reduce_only: bool = False
     orders_open: int = 0  # on this symbol
@@ -52,7 +51,7 @@ def instruments_from_exchange_info(
     """Instruments of `symbols` (unified names) from a raw exchangeInfo; `fees` are (maker, taker).
 
     Raises:
-        ConfigError: a symbol is not listed there, or a filter that trading needs is missing.
+        ConfigError: a symbol is not listed there, or a filter that trading needs is missing or zero.
     """
     listed = {entry["symbol"]: entry for entry in info["symbols"]}
     maker, taker = fees or (SPOT_FEES if kind is MarketKind.SPOT else PERP_FEES)
@@ -67,6 +66,8 @@ def instruments_from_exchange_info(
             found[symbol] = _instrument(symbol, entry, kind, maker, taker, known)
         except KeyError as missing:
             raise ConfigError(f"{symbol}: the exchangeInfo lacks {missing}; fetch it again") from None
+        if not (found[symbol].tick and found[symbol].lot):  # seen on announced and delisted symbols
+            raise ConfigError(f"{symbol}: status {entry['status']} with a price or quantity step of 0; trade another")
     return found
 
 
@@ -144,7 +145,7 @@ def _instrument(
         quote=entry["quoteAsset"],
         tick=Decimal(filters["PRICE_FILTER"]["tickSize"]).normalize(),
         lot=lot.normalize(),
-        quantity_min=max(Decimal(size["minQty"]), Decimal(market["minQty"])).normalize(),
+        quantity_min=max(Decimal(size["minQty"]), Decimal(market["minQty"]), lot).normalize(),
         quantity_max=min(Decimal(size["maxQty"]), Decimal(market["maxQty"])),
         notional_min=_notional_min(filters),
         maker_fee=maker,

@@ -182,7 +182,7 @@ class _Path:
         self._climate = climate
         self._minutes = interval_ms / MINUTE_MS
         self._tick = tick
-        self._start = self._level = log(price)
+        self._start, self._away = log(price), 0.0
         self._close = _on_tick(np.array([price]), tick)[0]
         self._fast = self._trend = 0.0
         self._volume = climate.turnover * self._minutes / price
@@ -199,13 +199,13 @@ class _Path:
         own = sqrt(1.0 - climate.correlation)
         shock = sqrt(climate.correlation) * sky.factor + own * draw.normal(4, first)
         shock += sky.jump + _jumps(climate, minutes, draw.uniform(6, first), draw.uniform(7, first))
-        pull = (self._start - self._level) * (1.0 - exp(-log(2.0) * minutes / (climate.pull_days * 1440.0)))
-        step = sigma * (shock + trend) + pull
-        level = self._level + np.cumsum(step)
-        self._level = float(level[-1])
+        pull = 2.0 ** (-minutes / (climate.pull_days * 1440.0))
+        steps = (sigma * (shock + trend)).tolist()
+        away = list(accumulate(steps, lambda y, step: pull * y + step, initial=self._away))[1:]
+        self._away = away[-1]
         excited = climate.coupling * fast + climate.reaction * np.minimum(np.abs(shock), 8.0)
         volume = self._volume * sky.activity * np.exp(excited + climate.volume_noise * draw.normal(8, first))
-        return self._bars(first, opens_ms, np.exp(level), sigma, volume)
+        return self._bars(first, opens_ms, np.exp(self._start + np.array(away)), sigma, volume)
 
     def _bars(self, first: int, opens_ms: NDArray[np.int64], prices: Floats, sigma: Floats, volume: Floats) -> Floats:
         """Tick-rounded bars; within a bar the extremes are those of a Brownian bridge from open to close."""

@@ -64,10 +64,10 @@ class Matching:
             )
 
     def mirror(self, index: int, cash: Decimal, quantity: Decimal, entry: Decimal) -> None:
-        """Take over what the ledger holds."""
+        """Take over what the ledger holds; dust under a lot cannot trade and is left out."""
         q = self._Q[index]
         self._A[at.CASH] = float(cash)
-        q[at.LOTS] = float(quantity / self._instruments[index].lot)
+        q[at.LOTS] = float(quantity // self._instruments[index].lot)
         q[at.ENTRY] = float(entry)
 
     def mark(self, bars: Sequence[Bar | None], time_ms: int) -> None:
