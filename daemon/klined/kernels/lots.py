@@ -106,7 +106,8 @@ def entry_min(m: Row, sale: float) -> float:
     """Fewest lots of a position whose whole and whose half both sell in orders of `sale` lots, fee paid in base."""
     if m[PERP] != 0.0:
         return 2.0 * sale
-    return lots_up(2.0 * sale / (1.0 - m[TAKER]))
+    kept = 1.0 - m[TAKER]
+    return lots_up(2.0 * sale / kept) if kept > 0.0 else LOTS_HUGE
 
 
 def planned_lots(A: Row, q: Row, m: Row, P: Row, lots: float) -> float:
