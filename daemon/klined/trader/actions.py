@@ -1,11 +1,9 @@
 """What the executor wants done: values, performed in order by the shell, which reports what it heard."""
 
-from collections.abc import Iterable
-
 from msgspec import Struct
 
 from klined.domain import Intent
-from klined.trader.orders import Closed, Filled, Order, Unknown, Working, filled_quantity
+from klined.trader.orders import Closed, Filled, Order, Unknown, Working
 
 
 class Persist(Struct, frozen=True):
@@ -53,23 +51,32 @@ class Alert(Struct, frozen=True):
 Action = Persist | Submit | Query | Cancel | Inspect | WaitUntil | Alert
 
 
-def alerts(before: Order, after: Order) -> Iterable[Alert]:
+def alerts(before: Order, after: Order) -> tuple[Alert, ...]:
     """What a person may want to know about this change."""
-    intent = after.intent
-    data: dict[str, str | int | float | bool | None] = {"client_id": intent.client_id, "symbol": intent.symbol}
+    told: tuple[str, str, dict[str, str]] | None = None
     match after:
-        case Filled(late=True) | Closed(late=True):
-            yield Alert("error", "order.filled_late", {**data, "filled": str(filled_quantity(after))})
+        case Closed():
+            told = _end(after)
         case Unknown():
-            yield Alert("warning", "order.doubted", data)
-        case Closed(denied=True, reason=reason):
-            yield Alert("warning", "order.refused", {**data, "reason": reason})
-        case Closed(inferred=True):
-            yield Alert("warning", "order.disproved", data)
-        case Closed(reason=reason, filled=filled):
-            whole = {"filled": str(filled), "quantity": str(intent.quantity)}
-            yield Alert("info", "order.ended", {**data, **whole, "reason": reason})
+            told = ("warning", "order.doubted", {})
         case Working() if isinstance(before, Closed):
-            yield Alert("error", "order.reopened", data)
+            told = ("error", "order.reopened", {})
+        case Filled(intent, late=True):
+            told = ("error", "order.filled_late", {"filled": str(intent.quantity)})
         case _:
             pass
+    if told is None:
+        return ()
+    level, name, why = told
+    return (Alert(level, name, {"client_id": after.intent.client_id, "symbol": after.intent.symbol, **why}),)
+
+
+def _end(order: Closed) -> tuple[str, str, dict[str, str]]:
+    filled = {"filled": str(order.filled)}
+    if order.late:
+        return "error", "order.filled_late", filled
+    if order.denied:
+        return "warning", "order.refused", {"reason": order.reason}
+    if order.inferred:
+        return "warning", "order.disproved", {}
+    return "info", "order.ended", {**filled, "quantity": str(order.intent.quantity), "reason": order.reason}

@@ -259,9 +259,10 @@ class Executor:
         client_id, symbol = after.intent.client_id, after.intent.symbol
         life.since_ms, life.asks, life.absent, life.due_ms = now_ms, 0, False, 0
         self._changed[client_id] = after
-        actions: list[Action] = list(alerts(before, after))
+        actions: list[Action] = [*alerts(before, after)]
         if is_open(after):
-            self._open.setdefault(symbol, {})[client_id] = life
+            if not is_open(before):
+                self._open.setdefault(symbol, {})[client_id] = life
             if isinstance(after, Intended):  # proved unsent: the first send is still due
                 actions.append(Submit(after.intent))
             else:

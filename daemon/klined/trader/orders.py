@@ -89,6 +89,7 @@ class Closed(Struct, frozen=True, tag=True):
 
 Order = Intended | InFlight | Unknown | Working | Filled | Closed
 
+_ENDED = (Filled, Closed)
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 
@@ -150,7 +151,7 @@ def filled_quantity(order: Order) -> Decimal:
 
 def is_open(order: Order) -> bool:
     """Whether it may still trade, as far as is known."""
-    return not isinstance(order, Filled | Closed)
+    return not isinstance(order, _ENDED)
 
 
 def _sent(order: Order, signed_at_ms: int) -> Order:

@@ -112,8 +112,10 @@ def compare(account: Account, ledger: Ledger, orders: Sequence[Order], prefix: s
 
 def agrees(findings: Iterable[Finding], symbol: str) -> bool:
     """Whether nothing but orders that the venue does not list speaks against our view of `symbol`."""
-    doubts = MissingFill | ForeignOrder | LostOrder | ExternalPosition
-    return not any(isinstance(finding, doubts) and finding.symbol == symbol for finding in findings)
+    return not any(
+        isinstance(finding, MissingFill | ForeignOrder | LostOrder | ExternalPosition) and finding.symbol == symbol
+        for finding in findings
+    )
 
 
 def persisting(earlier: Iterable[Finding], later: Iterable[Finding]) -> list[Finding]:
@@ -123,8 +125,10 @@ def persisting(earlier: Iterable[Finding], later: Iterable[Finding]) -> list[Fin
 
 
 def _in_trouble(findings: Iterable[Finding], symbol: str) -> bool:
-    orders = VanishedOrder | ForeignOrder | LostOrder
-    return any(isinstance(finding, orders) and finding.symbol == symbol for finding in findings)
+    return any(
+        isinstance(finding, VanishedOrder | ForeignOrder | LostOrder) and finding.symbol == symbol
+        for finding in findings
+    )
 
 
 def _unlisted(order: OpenOrder, prefix: str) -> Finding:
