@@ -170,8 +170,8 @@ async def assemble(
         if trader.last is not None:
             venue.on_batch(replace(trader.last, purpose=Purpose.WARMUP))
 
-    outbox = Outbox(venue=venue, journal=journal, clock=clock, trader=trader, snapshot=snapshot)
     bus = Bus(observers)
+    outbox = Outbox(venue=venue, journal=journal, clock=clock, trader=trader, snapshot=snapshot, bus=bus)
     pipeline = Pipeline(
         feed=feed,
         policy=policy,

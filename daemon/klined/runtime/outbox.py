@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from klined.domain import Batch, Record, Sent, Verdict
 from klined.errors import Retryable
 from klined.ports import Choice, Clock, Journal, Venue
+from klined.runtime.observing import Bus
 from klined.trader.actions import Action, Cancel, Inspect, Query, Submit, WaitUntil
 from klined.trader.trader import Trader
 
@@ -20,10 +21,17 @@ class Outbox:
     """Between the trader and the venue. One action at a time: `perform` never runs twice at once."""
 
     def __init__(
-        self, *, venue: Venue, journal: Journal, clock: Clock, trader: Trader, snapshot: Callable[[], bytes]
+        self,
+        *,
+        venue: Venue,
+        journal: Journal,
+        clock: Clock,
+        trader: Trader,
+        snapshot: Callable[[], bytes],
+        bus: Bus,
     ) -> None:
         self._venue, self._journal, self._clock, self._trader = venue, journal, clock, trader
-        self._snapshot = snapshot
+        self._snapshot, self._bus = snapshot, bus
         self._sending = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -58,6 +66,9 @@ class Outbox:
             record = replace(record, venue=tuple(ledger))
         await self._journal.commit(record, self._snapshot)
         self._trader.committed(record)
+        if self._bus.watchers:
+            self._bus.publish(record.decisions)
+            self._bus.publish(record.events)
 
     async def settle(self) -> None:
         """Until cancelled: ask for orders whose fate is open, when they are due."""

@@ -1,7 +1,7 @@
 """The session report, written at every stop after the final flatten: what was decided, and what came of it.
 
-reports/session-<start>.log    every decision of the session, readable, and the final P&L
-reports/session-<start>.json   P&L, return, trade count, costs, metrics
+reports/session-<end>-<seq>.log    every decision of the session, readable, and the final P&L
+reports/session-<end>-<seq>.json   P&L, return, trade count, costs, metrics
 """
 
 import json
@@ -27,7 +27,7 @@ class Report:
         self._from_seq = trader.seq
         a = trader.book.A.row[0]
         self._equity, self._fees, self._funding = a[at.EQUITY], a[at.FEES], a[at.FUNDING]
-        self._from_ms = trader.time_ms
+        self._bars = trader.metrics.bars
         self._trades = trader.metrics.trades
 
     def summary(self) -> dict[str, object]:
@@ -35,7 +35,7 @@ class Report:
         trader, a = self._trader, self._trader.book.A.row[0]
         profit = a[at.EQUITY] - self._equity
         return {
-            "from_ms": self._from_ms,
+            "bars": int(trader.metrics.bars - self._bars),
             "to_ms": trader.time_ms,
             "symbols": [instrument.symbol for instrument in trader.instruments],
             "equity_start": self._equity,
@@ -55,7 +55,7 @@ class Report:
         folder = self._dir / FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
         summary = {**self.summary(), "stopped_by": stopped_by, "exit_code": exit_code}
-        name = f"session-{_stamp(self._from_ms)}-{self._from_seq}"
+        name = f"session-{_stamp(self._trader.time_ms)}-{self._trader.seq}"
         with Session(journal, self._from_seq) as session, (folder / f"{name}.log").open("w") as out:
             for decision in session.decisions():
                 out.write(_line(decision))
