@@ -290,3 +290,13 @@ def test_limits_of_the_gate_and_settings_have_the_same_names_defaults_and_ranges
         least, most = (next(getattr(m, name) for m in field.metadata if hasattr(m, name)) for name in ("ge", "le"))
         assert (least, most) == (limit.metadata["least"], limit.metadata["most"]), key
     assert set(found) == {"risk.kill_file"}
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "examples").glob("*.toml")), ids=lambda p: p.name)
+def test_example_is_valid_and_says_something(path: Path) -> None:
+    assert load(path, (), {}) != Settings()
+
+
+def test_policy_options_come_as_a_table() -> None:
+    path = Path(__file__).parents[2] / "examples" / "recorded.toml"
+    assert load(path, (), {}).policy.options == {"enter": 2.5}

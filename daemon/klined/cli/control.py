@@ -118,7 +118,8 @@ def _decision(decision: dict[str, Any]) -> str:
     wanted = "target   -  " if target is None else f"target {target:+.2f}"
     reason = str(decision.get("detail") or decision.get("reason", "")).replace("_", " ").lower()
     verdict = str(decision.get("verdict", ""))
-    return f"{clock(decision.get('bar_time_ms'))}  {decision.get('symbol', ''):<14} {wanted}  {verdict:<8} {reason}".rstrip()
+    when, symbol = clock(decision.get("bar_time_ms")), str(decision.get("symbol", ""))
+    return f"{when}  {symbol:<14} {wanted}  {verdict:<8} {reason}".rstrip()
 
 
 def _wait(seconds: float) -> None:
