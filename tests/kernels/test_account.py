@@ -118,7 +118,7 @@ def test_exposure_and_its_last_change_are_in_units_of_what_a_full_target_means()
     assert (rows.a[at.GROSS_NOTIONAL], rows.a[at.NET_NOTIONAL]) == (5_000.0, 5_000.0)
 
 
-def test_peak_only_rises() -> None:
+def test_peak_equity_only_ever_rises() -> None:
     rows = Rows()
     rows.fill(1_000.0, 100.0)
     peaks = []

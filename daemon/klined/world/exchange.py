@@ -149,9 +149,11 @@ class Exchange:
         return Account(self._clock_ms, dict(self._ledger.balances), self._ledger.positions(), orders)
 
     def on_batch(self, batch: Batch) -> Sequence[News]:
-        """What the bars did to open orders and positions, in the order of the symbols."""
+        """What the bars did to open orders and positions, in the order of the symbols; nothing when they are old."""
         news: Sequence[News] = ()
         close_ms = batch.close_time_ms
+        if close_ms < self._clock_ms:
+            return news
         if close_ms > self._clock_ms:
             if self._active and batch.purpose is not Purpose.WARMUP and not self._calm(batch):
                 news = self._trade(batch)
