@@ -131,7 +131,12 @@ def make_plan(policy: Policy) -> Plan:
 
 
 async def assemble(
-    settings: Settings, *, journal: Durable, observers: Sequence[Observer] = (), installation: str = "000000"
+    settings: Settings,
+    *,
+    journal: Durable,
+    observers: Sequence[Observer] = (),
+    installation: str,
+    forgiving: bool = False,
 ) -> Daemon:
     """One daemon, not yet started.
 
@@ -171,7 +176,9 @@ async def assemble(
             venue.on_batch(replace(trader.last, purpose=Purpose.WARMUP))
 
     bus = Bus(observers)
-    outbox = Outbox(venue=venue, journal=journal, clock=clock, trader=trader, snapshot=snapshot, bus=bus)
+    outbox = Outbox(
+        venue=venue, journal=journal, clock=clock, trader=trader, snapshot=snapshot, bus=bus, forgiving=forgiving
+    )
     pipeline = Pipeline(
         feed=feed,
         policy=policy,

@@ -29,6 +29,7 @@ from klined.trader.trader import Trader
 PAUSED = "paused"
 EXIT_OK, EXIT_FAILED, EXIT_NOT_FLAT = 0, 1, 5
 SETTLE_WAIT_S = 0.5
+LOOK_AGAIN_S = 2.0  # between two looks at an account that differs
 
 log = structlog.get_logger()
 
@@ -90,18 +91,23 @@ class Daemon:
             return f"halted: {Reason(int(a[at.HALT])).name.lower()}; klined resume"
         if a[at.KILL]:
             return f"kill file {self.settings.kill_file}"
-        return "paused; klined resume" if a[at.PAUSE] else "desync" if a[at.DESYNCED] else "ok"
+        if self.trader.holds:
+            return f"no entries: {', '.join(sorted(self.trader.holds))}"
+        return "desync" if a[at.DESYNCED] else "ok"
 
     async def pause(self, why: str) -> None:
         """No new exposure until a person resumes; survives a restart."""
         await self.journal.remember(PAUSED, why)
-        self.trader.gate.pause()
+        self.trader.hold(PAUSED)
         self.trader.note("warning", "mode.paused", why=why)
 
     async def resume(self) -> None:
         """End a pause or a halt."""
         await self.journal.remember(PAUSED, None)
         self.trader.gate.resume()
+        self.trader.release(PAUSED)
+        for why in self.trader.holds:
+            self.trader.hold(why)
         self.trader.note("warning", "mode.resumed")
 
     async def flatten_now(self, why: str) -> bool:
@@ -138,15 +144,12 @@ class Daemon:
         self.venue.load(await self.journal.venue_rows())
         await self._settle(recovered)
         await self._reconcile()
+        self.trader.release(FLAG)  # a snapshot taken in a flatten says paused
         if PAUSED in recovered.memory:
-            self.trader.gate.pause()
-        else:
-            self.trader.gate.unpause()
+            self.trader.hold(PAUSED)
         if FLAG in recovered.memory:
             log.warning("flatten.resumed", why=recovered.memory[FLAG])
             await self.flatten.run(recovered.memory[FLAG], self.settings.runtime.flatten_deadline_s)
-            if PAUSED not in recovered.memory:
-                self.trader.gate.unpause()
         for batch in await self.feed.history(self._warmup_bars, self.trader.time_ms or None):
             if batch.purpose is Purpose.WARMUP:
                 self.trader.show(batch)
@@ -202,7 +205,12 @@ class Daemon:
             await self.outbox.send()
 
     async def _reconcile(self) -> None:
-        self.trader.reconcile(await self.venue.account(), self.clock.now_ms())
+        earlier = None
+        if not self.venue.in_process:  # its reads may lag, so a difference must be seen twice
+            earlier = self.trader.differences(await self.venue.account())
+            if earlier:
+                await asyncio.sleep(LOOK_AGAIN_S)
+        self.trader.reconcile(await self.venue.account(), self.clock.now_ms(), earlier)
         await self.outbox.send()
 
     def _reload(self) -> None:

@@ -33,7 +33,7 @@ class Flatten:
         The flag stays set when it is not flat.
         """
         await self._journal.remember(FLAG, why)
-        self._trader.gate.pause()
+        self._trader.hold(FLAG)
         flat = False
         try:
             async with asyncio.timeout(deadline_s):
@@ -43,6 +43,7 @@ class Flatten:
         await self._outbox.commit()
         if flat:
             await self._journal.remember(FLAG, None)
+            self._trader.release(FLAG)
         return flat
 
     async def _until_flat(self) -> bool:

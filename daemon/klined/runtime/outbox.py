@@ -7,18 +7,24 @@ timers. News that arrives between batches is journalled in a transaction of its 
 import asyncio
 from collections.abc import Callable, Sequence
 
+import structlog
 from msgspec.structs import replace
 
 from klined.domain import Batch, Record, Sent, Verdict
-from klined.errors import Retryable
+from klined.errors import Retryable, StateError
 from klined.ports import Choice, Clock, Journal, Venue
 from klined.runtime.observing import Bus
 from klined.trader.actions import Action, Cancel, Inspect, Query, Submit, WaitUntil
 from klined.trader.trader import Trader
 
+log = structlog.get_logger()
+
 
 class Outbox:
-    """Between the trader and the venue. One action at a time: `perform` never runs twice at once."""
+    """Between the trader and the venue, one action at a time.
+
+    `forgiving`: a batch that could not be journalled sends nothing and is kept for the next try, instead of ending all.
+    """
 
     def __init__(
         self,
@@ -29,9 +35,10 @@ class Outbox:
         trader: Trader,
         snapshot: Callable[[], bytes],
         bus: Bus,
+        forgiving: bool = False,
     ) -> None:
         self._venue, self._journal, self._clock, self._trader = venue, journal, clock, trader
-        self._snapshot, self._bus = snapshot, bus
+        self._snapshot, self._bus, self._forgiving = snapshot, bus, forgiving
         self._sending = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -51,7 +58,14 @@ class Outbox:
     async def commit_batch(self, batch: Batch, choices: Sequence[Choice], verdicts: Sequence[Verdict]) -> None:
         """Make a batch's decisions and intents durable; only then may its orders be sent."""
         async with self._committing:
-            await self._write(self._trader.record(batch, choices, verdicts))
+            record = self._trader.record(batch, choices, verdicts)
+            try:
+                await self._write(record)
+            except StateError as error:
+                if not self._forgiving:
+                    raise
+                log.error("journal.failed", why=str(error), hint="no order is sent until it can be written")  # noqa: TRY400
+                self._trader.abandon(record, "the journal cannot be written")
 
     async def commit(self) -> None:
         """Make news between batches durable."""

@@ -98,7 +98,7 @@ async def _serve(settings: Settings, reread: Reread) -> int:
         tasks.add(asyncio.create_task(_reload_loudly(reload)))
 
     def on_ready() -> None:
-        logger.info("daemon.ready", version=__version__, mode=daemon.mode.value, seq=daemon.trader.seq)
+        logger.info("daemon.ready", version=__version__, mode=daemon.mode.value, seq=daemon.trader.minutes.seq)
         tasks.add(asyncio.create_task(control.start()))
         tasks.add(asyncio.create_task(_watch(daemon)))
 
@@ -151,7 +151,7 @@ async def _live(settings: Settings, observers: Sequence[Observer]) -> tuple[Daem
         # A generated market must decide alike wherever it runs, down to the client ids.
         known = REPLAY_ID if settings.market.feed_name == "generated" else secrets.token_hex(4)
         await journal.remember(INSTALLATION, known)
-    return await assemble(settings, journal=journal, observers=observers, installation=known), journal
+    return await assemble(settings, journal=journal, observers=observers, installation=known, forgiving=True), journal
 
 
 async def _close(daemon: Daemon, journal: AsyncJournal | SyncJournal, code: int) -> Path | None:

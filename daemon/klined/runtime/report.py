@@ -24,7 +24,7 @@ class Report:
 
     def __init__(self, state_dir: Path, trader: Trader) -> None:
         self._dir, self._trader = state_dir, trader
-        self._from_seq = trader.seq
+        self._from_seq = trader.minutes.seq
         a = trader.book.A.row[0]
         self._equity, self._fees, self._funding = a[at.EQUITY], a[at.FEES], a[at.FUNDING]
         self._bars = trader.metrics.bars
@@ -55,7 +55,7 @@ class Report:
         folder = self._dir / FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
         summary = {**self.summary(), "stopped_by": stopped_by, "exit_code": exit_code}
-        name = f"session-{_stamp(self._trader.time_ms)}-{self._trader.seq}"
+        name = f"session-{_stamp(self._trader.time_ms)}-{self._trader.minutes.seq}"
         with Session(journal, self._from_seq) as session, (folder / f"{name}.log").open("w") as out:
             for decision in session.decisions():
                 out.write(_line(decision))

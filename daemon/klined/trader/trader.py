@@ -22,12 +22,11 @@ from klined.domain import (
     Approved,
     Batch,
     Decision,
+    Denied,
     Event,
     Fill,
     Funded,
-    Input,
     Instrument,
-    Intent,
     Liquidated,
     News,
     OrderKind,
@@ -50,7 +49,8 @@ from klined.trader.engine import Engine
 from klined.trader.executor import Executor
 from klined.trader.manifest import outside
 from klined.trader.metrics import Metrics
-from klined.trader.orders import Closed, Filled, Working, decode, filled_quantity
+from klined.trader.minutes import Minutes
+from klined.trader.orders import Closed, Filled, Intended, Order, Working, decode, filled_quantity
 from klined.trader.reconcile import (
     Agreed,
     DriftedBalance,
@@ -60,9 +60,11 @@ from klined.trader.reconcile import (
     Moved,
     agrees,
     compare,
+    persisting,
 )
 from klined.trader.risk import Gate
 
+JOURNAL = "journal"
 NAN = float("nan")
 BATCH_BODY = {Purpose.TRADE: b"", Purpose.WARMUP: b"warmup", Purpose.REFILL: b"refill"}
 
@@ -83,24 +85,20 @@ class Trader:
         self.instruments: Sequence[Instrument] = book.instruments
         self.index = {instrument.symbol: i for i, instrument in enumerate(self.instruments)}
         self.actions: deque[Action] = deque()
-        self.seq = 0
+        self.minutes = Minutes()
         self.time_ms = 0  # close of the last batch
         self.last: Batch | None = None
         self.gaps = 0
         self.box: Box | None = None  # what the policy saw in training
         self.warm = False  # whether the indicators of every symbol have seen enough bars
         self.undecided: list[Choice] = [(NAN, ())] * len(self.instruments)
+        self.holds: set[str] = set()  # why nothing may be opened: by hand, flattening, journal
         self._interval_ms = interval_ms
-        self._inputs: list[Input] = []
-        self._intents: list[Intent] = []
-        self._fills: list[Fill] = []
-        self._events: list[Event] = []
 
     def begin(self, batch: Batch) -> None:
         """Take a batch in; its bars are shown after the news that came before their close."""
-        self.seq += 1
         self.time_ms = batch.close_time_ms
-        self._inputs.append(Input(self.seq, batch.close_time_ms, "batch", BATCH_BODY[batch.purpose]))
+        self.minutes.batch(batch.close_time_ms, BATCH_BODY[batch.purpose])
         self.due(batch.close_time_ms)
 
     def show(self, batch: Batch) -> None:
@@ -154,18 +152,42 @@ class Trader:
             for i, bar in enumerate(batch.bars)
             if bar is not None
         )
-        return self._drained(batch.close_time_ms, decisions)
+        return self.minutes.close(batch.close_time_ms, decisions, self.executor.drain())
 
     def news_record(self, now_ms: int) -> Record | None:
         """What was heard since the last record; None when there is nothing."""
-        if not (self._inputs or self._intents or self._events):
+        if not self.minutes:
             return None
-        return self._drained(now_ms, ())
+        return self.minutes.close(now_ms, (), self.executor.drain())
 
     def committed(self, record: Record) -> None:
         """The record is durable: its intents may be sent, once."""
         for intent in record.intents:
-            self.actions.append(Submit(intent))
+            if isinstance(self.executor.order(intent.client_id), Intended):
+                self.actions.append(Submit(intent))
+        if self.minutes.unsaved is not None:
+            self.minutes.unsaved = None
+            self.release(JOURNAL)
+            self.note("warning", "journal.recovered")
+
+    def abandon(self, record: Record, why: str) -> None:
+        """The record could not be stored: none of its orders is sent, and it is part of the next record."""
+        self.minutes.unsaved = record
+        self.hold(JOURNAL)
+        for intent in record.intents:
+            if isinstance(self.executor.order(intent.client_id), Intended):
+                self.hear(Denied(intent.client_id, f"not sent: {why}"), record.time_ms)
+
+    def hold(self, why: str) -> None:
+        """Open nothing for this reason; several may hold at once."""
+        self.holds.add(why)
+        self.gate.pause()
+
+    def release(self, why: str) -> None:
+        """The reason is gone; entries go on when no other holds."""
+        self.holds.discard(why)
+        if not self.holds:
+            self.gate.unpause()
 
     def hear(self, news: News, now_ms: int) -> None:
         """Book what the venue says. Repeats change nothing and leave no trace."""
@@ -175,12 +197,12 @@ class Trader:
             case Funded():
                 if self.book.fund(news):
                     self.metrics.fund(float(news.amount))
-                    self._told(news, now_ms)
+                    self.minutes.news(news, now_ms)
                     self.note("info", "funding.booked", symbol=news.symbol, amount=str(news.amount))
             case Transferred():
                 moved = self.book.transfer(news)
                 self.metrics.moved(float(moved))
-                self._told(news, now_ms)
+                self.minutes.news(news, now_ms)
                 self.note("warning", "transfer.booked", asset=news.asset, amount=str(news.amount), moved=str(moved))
             case _:
                 self._follow(news, now_ms)
@@ -194,7 +216,7 @@ class Trader:
 
     def note(self, level: str, name: str, **data: str | float | bool | None) -> None:
         """Record an event for observers and the journal."""
-        self._events.append(Event(self.time_ms, level, name, data))
+        self.minutes.events.append(Event(self.time_ms, level, name, data))
 
     # --- stopping and starting ---------------------------------------------------------------------------------------
 
@@ -234,6 +256,10 @@ class Trader:
         stops = {order.intent.symbol for order in self.executor.open_orders() if order.intent.kind is OrderKind.STOP}
         return all(symbol in stops for symbol in self.left())
 
+    def differences(self, account: Account) -> list[Finding]:
+        """What speaks against our view of the account; nothing is changed."""
+        return [finding for finding in self._compare(account) if not isinstance(finding, Agreed)]
+
     def inspect(self, account: Account, symbol: str, now_ms: int) -> None:
         """Tell the executor whether the account speaks for or against orders that the venue does not know."""
         findings = self._compare(account)
@@ -241,9 +267,14 @@ class Trader:
             self.executor.evidence(symbol, agrees=agrees(findings, symbol), read_at_ms=account.time_ms, now_ms=now_ms)
         )
 
-    def reconcile(self, account: Account, now_ms: int) -> Sequence[Finding]:
-        """Compare with the venue; what we cannot explain is adopted and told, and is neither profit nor loss."""
-        findings = [finding for finding in self._compare(account) if not isinstance(finding, Agreed)]
+    def reconcile(self, account: Account, now_ms: int, earlier: Sequence[Finding] | None = None) -> Sequence[Finding]:
+        """Compare with the venue; what we cannot explain is adopted and told, and is neither profit nor loss.
+
+        With `earlier`, findings of a look before, only what stood there already counts: reads lag behind.
+        """
+        findings: Sequence[Finding] = [f for f in self._compare(account) if not isinstance(f, Agreed)]
+        if earlier is not None:
+            findings = persisting(earlier, findings)
         for finding in findings:
             self.note("warning", "account.differed", finding=type(finding).__name__, detail=str(finding))
         self.gate.desync(any(isinstance(finding, LostOrder) for finding in findings))
@@ -259,7 +290,7 @@ class Trader:
         return {
             "mode": self.gate.mode.value,
             "time_ms": self.time_ms,
-            "seq": self.seq,
+            "seq": self.minutes.seq,
             "equity": a[at.EQUITY],
             "cash": a[at.CASH],
             "peak": a[at.PEAK],
@@ -271,14 +302,14 @@ class Trader:
 
     def resume(self, recovered: Recovered, now_ms: int) -> None:
         """Take over the orders that a dead process left and ask for them."""
-        self.seq = max(self.seq, recovered.seq)
+        self.minutes.seq = max(self.minutes.seq, recovered.seq)
         self._act(self.executor.restore([decode(state) for _, state in recovered.orders], now_ms))
         for i in range(len(self.instruments)):
             self._refresh(i)
 
     def sections(self) -> dict[str, bytes]:
         """What a snapshot holds of the trader; orders have rows of their own in the journal."""
-        clock = _json.encode((self.seq, self.time_ms, self.gaps, self.last))
+        clock = _json.encode((self.minutes.seq, self.time_ms, self.gaps, self.last))
         return {**self.book.sections(), "engine": self.engine.dump(), "metrics": self.metrics.dump(), "clock": clock}
 
     def load(self, sections: Mapping[str, bytes]) -> None:
@@ -286,7 +317,7 @@ class Trader:
         self.book.load(sections)
         self.engine.load(sections["engine"])
         self.metrics.load(sections["metrics"])
-        self.seq, self.time_ms, self.gaps, self.last = _clock.decode(sections["clock"])
+        self.minutes.seq, self.time_ms, self.gaps, self.last = _clock.decode(sections["clock"])
         self.warm = min(self.engine.bars) >= self.engine.plan.warmup_bars
 
     # --- inside ------------------------------------------------------------------------------------------------------
@@ -296,7 +327,7 @@ class Trader:
 
     def _plan(self, approved: Approved, now_ms: int) -> None:
         self.executor.plan(approved, now_ms)
-        self._intents.append(approved.intent)
+        self.minutes.intents.append(approved.intent)
         self._refresh(self.index[approved.intent.symbol])
 
     def _traded(self, news: Traded | Liquidated, fill: Fill, now_ms: int) -> None:
@@ -306,13 +337,15 @@ class Trader:
         booked = self.book.fill(fill)
         if booked is None:
             return
-        self._told(news, now_ms)
-        self._fills.append(fill)
+        self.minutes.news(news, now_ms)
+        self.minutes.fills.append(fill)
         self.metrics.trade(float(booked.notional), float(booked.fee))
         if booked.settled is not None:
             self.metrics.trip(float(booked.settled))
         if isinstance(news, Traded):
+            before = self.executor.order(fill.client_id)
             self._act(self.executor.hear(news, now_ms))
+            self._count_end(before, self.executor.order(fill.client_id))
         else:
             self.note("error", "position.liquidated", symbol=fill.symbol, price=str(fill.price))
             self.gate.halt(Reason.LIQUIDATION)
@@ -337,22 +370,23 @@ class Trader:
         actions = self.executor.hear(news, now_ms)
         after = self.executor.order(news.client_id)
         if after is not before and not isinstance(news, Unsent):
-            self._told(news, now_ms)
+            self.minutes.news(news, now_ms)
         self._act(actions)
         if after is not None:
             self._refresh(self.index[after.intent.symbol])
-            if isinstance(after, Filled | Closed) and after is not before:
-                self.metrics.ended(abs(float(filled_quantity(after) / after.intent.quantity)))
+            self._count_end(before, after)
 
-    def _told(self, news: News, now_ms: int) -> None:
-        self.seq += 1
-        self._inputs.append(Input(self.seq, now_ms, "news", _json.encode(news)))
+    def _count_end(self, before: Order | None, after: Order | None) -> None:
+        """Count how much of an order was filled, once, when it ends."""
+        ends = (Filled, Closed)
+        if isinstance(after, ends) and not isinstance(before, ends):
+            self.metrics.ended(abs(float(filled_quantity(after) / after.intent.quantity)))
 
     def _act(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
                 case Alert(level, name, data):
-                    self._events.append(Event(self.time_ms, level, name, data))
+                    self.minutes.events.append(Event(self.time_ms, level, name, data))
                 case Persist():
                     pass  # the record carries the intent
                 case _:
@@ -364,21 +398,3 @@ class Trader:
         q[at.WORKING] = self.executor.working_lots(symbol, self.instruments[i].lot)
         q[at.UNKNOWN] = 1.0 if self.executor.blocked(symbol) else 0.0
         q[at.ORDERS_OPEN] = float(self.executor.orders_open(symbol))
-
-    def _drained(self, time_ms: int, decisions: tuple[Decision, ...]) -> Record:
-        record = Record(
-            self.seq,
-            time_ms,
-            tuple(self._inputs),
-            decisions,
-            tuple(self._intents),
-            self.executor.drain(),
-            tuple(self._fills),
-            tuple(self._events),
-        )
-        self._inputs.clear()
-        if self._intents or self._fills or self._events:
-            self._intents.clear()
-            self._fills.clear()
-            self._events.clear()
-        return record
