@@ -10,8 +10,8 @@ What a bar does is `klined.kernels.fills`; this class keeps orders, the ledger a
 ids are counters, and the same calls give the same news. A client id is refused only while an order with it is open, as
 Binance does: it is a question, not an idempotency key.
 
-Restart: `load` the rows that `dump` gave, then show the last batch again (as WARMUP, which moves clock and prices and
-trades nothing): a batch that did nothing left no row behind, so its prices have to be told anew.
+Restart: `load` the rows that `dump` gave, and show the last batch again, before or after (as WARMUP, which moves clock
+and prices and trades nothing): a batch that did nothing left no row behind, so its prices have to be told anew.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -202,10 +202,12 @@ class Exchange:
                 f"the paper exchange's ledger is of {symbols}, not of {list(self.instruments)}; "
                 "use the former symbols or another state directory"
             )
-        self._clock_ms, self._trades = books.clock_ms, books.trades
+        self._clock_ms, self._trades = max(self._clock_ms, books.clock_ms), books.trades
         self._ledger.restore(books.balances, books.positions)
-        self._bars, self._closes_ms = list(books.bars), list(books.closes_ms)
-        self._changed = False
+        for i, (bar, close_ms) in enumerate(zip(books.bars, books.closes_ms, strict=True)):
+            if close_ms > self._closes_ms[i]:  # else a newer batch was shown already
+                self._bars[i], self._closes_ms[i] = bar, close_ms
+        self._changed = self._marked = False
         self._mirror()
         self._mark()
 
