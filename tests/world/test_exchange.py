@@ -386,3 +386,25 @@ def test_an_old_batch_changes_nothing() -> None:
     (fill,) = fills(exchange.submit(intent(exchange, "1", cause=Cause.FLATTEN)))
     assert fill.price > 2_000
     assert exchange.account().time_ms == START_MS + 6 * MINUTE_MS
+
+
+@pytest.mark.parametrize("loaded_first", [True, False], ids=["loaded-then-shown", "shown-then-loaded"])
+def test_after_quiet_batches_and_a_restart_a_flatten_trades_at_the_last_close(*, loaded_first: bool) -> None:
+    exchange = opened(PERP)
+    exchange.on_batch(batch(exchange, 0))
+    exchange.submit(intent(exchange, "1"))
+    exchange.on_batch(batch(exchange, 1))
+    rows = exchange.dump()
+    last = batch(exchange, 2, price=2_050.0)
+    exchange.on_batch(last)
+    assert exchange.dump() == []
+    again = opened(PERP)
+    shown = Batch(last.close_time_ms, last.bars, Purpose.WARMUP)
+    for loads in (loaded_first, not loaded_first):
+        if loads:
+            again.load(rows)
+        else:
+            again.on_batch(shown)
+    order = intent(exchange, "-1", "kl-2", cause=Cause.FLATTEN)
+    assert again.submit(order) == exchange.submit(order)
+    assert again.account() == exchange.account()
