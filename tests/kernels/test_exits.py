@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klined.kernels import exits, jit
@@ -129,6 +129,7 @@ def test_rest_too_small_to_sell_is_left_to_itself() -> None:
     side=st.sampled_from([1.0, -1.0]),
     bars=st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5), st.floats(0.1, 5)), min_size=2, max_size=20),
 )
+@settings(deadline=None)
 def test_trailing_level_only_moves_towards_the_market(side: float, bars: list[tuple[float, float, float]]) -> None:
     held = Held(side, {at.STOP_TRAIL_ATR: 3.0})
     levels = []
