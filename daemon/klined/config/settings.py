@@ -66,6 +66,10 @@ class Market(Section):
         like="500",
     )
     history_bars: int = count(0, "bars shown to the indicators before the first decision; 0: what the policy needs")
+    stream_url: str = said(
+        "", "websocket host of the live feed; empty: the exchange's own", "a URL, like wss://host/stream"
+    )
+    rest_url: str = said("", "REST host of the live feed; empty: the exchange's own", "a URL, like https://host")
     grace_ms: int = count(3_000, "how long a batch waits for symbols that are late", most=600_000)
 
     @property
