@@ -30,7 +30,6 @@ from klined.errors import StateError
 from klined.world.exchange import Exchange
 from klined.world.filters import default_instrument
 from klined.world.markets import Market
-from klined.world.orders import ORDERS_KEPT, Orders
 
 MINUTE_MS = 60_000
 START_MS = 1_735_689_600_000  # a funding time
@@ -344,39 +343,6 @@ def test_damaged_or_foreign_rows_are_refused() -> None:
         opened(PERP).load([(key, raw[:-3]) for key, raw in rows])
     with pytest.raises(StateError, match="former symbols"):
         opened(PERP, bases=("ETH", "BTC")).load(rows)
-
-
-def test_the_memory_of_orders_is_bounded_and_never_forgets_an_open_one() -> None:
-    exchange = opened(PERP)
-    exchange.on_batch(batch(exchange, 0))
-    stop = {"kind": OrderKind.STOP, "price": Decimal(1_910)}
-    exchange.submit(intent(exchange, "-1", "resting", **stop))
-    rows = dict(exchange.dump())
-    for minute in range(1, ORDERS_KEPT + 50):
-        exchange.submit(intent(exchange, "0.1" if minute % 2 else "-0.1", f"kl-{minute}"))
-        exchange.on_batch(batch(exchange, minute))
-        rows.update(exchange.dump())
-    assert len(rows) <= ORDERS_KEPT + 1
-    assert exchange.query("kl-1") == [Unsent("kl-1")]
-    again = opened(PERP)
-    again.load(list(rows.items()))
-    assert again.account() == exchange.account()
-    assert again.query("resting") == exchange.query("resting") == [Accepted("resting", "1")]
-    newest = f"kl-{ORDERS_KEPT + 49}"
-    assert len(again.query(newest)) == 2
-
-
-def test_orders_survive_as_rows_and_a_reused_client_id_keeps_its_place() -> None:
-    orders = Orders()
-    exchange = opened(SPOT)
-    first = orders.add(intent(exchange, "1"))
-    assert [key for key, _ in orders.dump()] == ["order/1"]
-    assert orders.add(intent(exchange, "2")).number == first.number + 1
-    rows = dict(orders.dump())
-    assert list(rows) == ["order/1"]
-    copy = Orders()
-    copy.load(rows, orders.count)
-    assert copy.open == orders.open
 
 
 def test_an_old_batch_changes_nothing() -> None:

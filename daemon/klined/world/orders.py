@@ -45,15 +45,13 @@ class Orders:
         """A new open order; the oldest closed one may be forgotten for it."""
         self.count += 1
         order = Order(intent, self.count)
-        client_id = intent.client_id
-        if client_id not in self._places:
-            slot = self._free_slot()
-            forgotten = self._slots.get(slot)
-            if forgotten is not None:
-                del self._known[forgotten], self._places[forgotten]
-                self._dirty.pop(forgotten, None)
-            self._slots[slot] = client_id
-            self._places[client_id] = slot
+        slot = self._free_slot()
+        forgotten = self._slots.get(slot)
+        if forgotten is not None and self._places.get(forgotten) == slot:  # else a newer order has the same client id
+            del self._known[forgotten], self._places[forgotten]
+            self._dirty.pop(forgotten, None)
+        self._slots[slot] = intent.client_id
+        self._places[intent.client_id] = slot
         self.keep(order)
         return order
 
@@ -88,7 +86,7 @@ class Orders:
         self.count = count
         self._dirty = {}
         self._slots = {slot: order.intent.client_id for slot, order in ascending}
-        self._places = {client_id: slot for slot, client_id in self._slots.items()}
+        self._places = {order.intent.client_id: slot for slot, order in ascending}
         self._known = {order.intent.client_id: order for _, order in ascending}
         self.open = {order.intent.client_id: order for _, order in ascending if order.open}
         self._slot = ascending[-1][0] if ascending else 0
@@ -96,5 +94,6 @@ class Orders:
     def _free_slot(self) -> int:
         while True:
             self._slot = (self._slot + 1) % ORDERS_KEPT
-            if self._slots.get(self._slot) not in self.open:
+            holder = self._slots.get(self._slot)
+            if holder not in self.open or self._places[holder] != self._slot:
                 return self._slot
