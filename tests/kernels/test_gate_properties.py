@@ -14,6 +14,8 @@ from klined.kernels import layout as at
 TIGHTER_IS_SMALLER = (
     at.DAY_LOSS_MAX,
     at.WEEK_LOSS_MAX,
+    at.DRAWDOWN_MAX,
+    at.DRAWDOWN_HALT_MAX,
     at.LOSSES_MAX,
     at.TRADES_HOUR_MAX,
     at.TRADES_DAY_MAX,
