@@ -260,7 +260,7 @@ async def test_tap_sees_every_raw_frame() -> None:
     assert len(seen) == 3
 
 
-async def test_closed_feed_ends() -> None:
+async def test_closed_feed_has_no_next_batch() -> None:
     box: list[Exchange] = []
     box.append(Exchange(("ETH/USDT",), sending(box, 0)))
     async with trading(box[0]) as feed:

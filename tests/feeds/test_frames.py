@@ -167,4 +167,5 @@ def test_damaged_frame_never_raises(data: st.DataObject) -> None:
     frame = bytearray(kline())
     for _ in range(data.draw(st.integers(1, 4))):
         frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
-    parser().parse(bytes(frame))
+    heard = parser().parse(bytes(frame))
+    assert heard is None or isinstance(heard, Bar | Dropped | Reply | Shutdown)

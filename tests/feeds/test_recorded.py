@@ -122,7 +122,7 @@ def write_bytes(path: Path, data: bytes) -> Path:
     return path
 
 
-def test_recording_never_overwrites(tmp_path: Path) -> None:
+def test_recording_never_overwrites_a_file(tmp_path: Path) -> None:
     path = write(tmp_path / "frames.jsonl.gz", "precious")
     with pytest.raises(ConfigError, match="left as it is"):
         Recording(path)
@@ -223,7 +223,7 @@ async def test_made_up_market_restarts_where_it_stopped(kill_at: int) -> None:
     assert await life(whole[kill_at].close_time_ms) == whole[kill_at + 1 :]
 
 
-async def test_closed_feed_has_ended() -> None:
+async def test_closed_feed_has_no_next_batch() -> None:
     feed = GeneratedFeed([ETH], MINUTE_MS)
     assert await feed.next() is not None
     await feed.close()
