@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 
 from klined.kernels.features import ETH15_FIRST, ETH15_SIZE, MARKET, eth15_history
 from klined.kernels.rows import Block
+from klined.world.markets import CRYPTO, Climate, Market
 
 Bars = NDArray[np.float64]
 Array = NDArray[np.float64]
 
+SYMBOL = "ETH/USDT"
+INTERVAL_MS = 60_000
+FIRST_OPEN_MS = 1_735_689_600_000  # 2025-01-01 UTC
 DIM = 15
 POSITION, CHANGE, SENTIMENT = 0, 5, 14
 MARKET_SLOTS = (1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13)
@@ -30,29 +34,9 @@ def read_bars(path: Path) -> Bars:
         return np.loadtxt(lines, delimiter=",", skiprows=1, ndmin=2)
 
 
-def plant_reversion(bars: Bars, strength: float, half_life_bars: float, seed: int) -> Bars:
-    """The same bars with a pull back to the mean planted in them: an edge that really is there, to be learnt.
-
-    Adds a stationary AR(1) to the log price whose shocks are `strength` times the bars' own volatility. Kept apart
-    from the generator, whose markets are meant to have no edge.
-    """
-    random = np.random.Generator(np.random.Philox(seed))
-    volatility = np.abs(np.diff(np.log(bars[:, 4]), prepend=np.log(bars[0, 1])))
-    volatility = np.convolve(volatility, np.full(30, 1.0 / 30.0), mode="full")[: len(bars)]
-    shocks = strength * volatility * random.normal(size=len(bars))
-    keep = 0.5 ** (1.0 / half_life_bars)
-    pull, level = np.empty(len(bars)), 0.0
-    for t, shock in enumerate(shocks.tolist()):
-        level = keep * level + shock
-        pull[t] = level
-    opened = np.concatenate([[0.0], pull[:-1]])
-    planted = bars.copy()
-    planted[:, 1] = bars[:, 1] * np.exp(opened)
-    planted[:, 4] = bars[:, 4] * np.exp(pull)
-    planted[:, 2] = np.maximum(bars[:, 2] * np.exp(np.maximum(opened, pull)), planted[:, [1, 4]].max(axis=1))
-    planted[:, 3] = np.minimum(bars[:, 3] * np.exp(np.minimum(opened, pull)), planted[:, [1, 4]].min(axis=1))
-    planted[:, 1:5] = np.round(planted[:, 1:5], 2)
-    return planted
+def generated(count: int, seed: int, climate: Climate = CRYPTO) -> Bars:
+    """One-minute bars of a made-up ETH/USDT market from 2025-01-01 on, shape (count, 6)."""
+    return Market(seed, [SYMBOL], INTERVAL_MS, FIRST_OPEN_MS, climate=climate).arrays(count)[SYMBOL]
 
 
 def market_features(bars: Bars) -> Array:

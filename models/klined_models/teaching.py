@@ -28,11 +28,11 @@ class Recipe(Struct, frozen=True, kw_only=True):
     horizon_bars: int = 15
     aversion: float = 300.0  # makes the oracle take half positions and leave what does not move
     temperature: float = 0.0005  # log return; labels this close to each other are as good as equal
-    change_weight: float = 1.65  # how much a change of level counts against keeping it
+    change_weight: float = 1.6  # how much a change of level counts against keeping it
     deadband: float = 0.2
     max_change: float = 1.0
     hidden: tuple[int, ...] = (64, 64)
-    epochs: int = 4  # of each pass
+    epochs: int = 2  # of each pass
     batch: int = 1024
     rate: float = 0.003
     decay: float = 1e-4
@@ -46,9 +46,22 @@ class Recipe(Struct, frozen=True, kw_only=True):
         return self.taker_fee + self.half_spread
 
     @property
+    def long_only(self) -> bool:
+        return min(self.levels) >= 0.0
+
+    @property
+    def purge_bars(self) -> int:
+        """Bars between training and judging: what a label looks ahead and an indicator looks back."""
+        return self.horizon_bars + self.warmup_bars
+
+    @property
     def action(self) -> ActionMap:
         return ActionMap(
-            kind="levels", levels=self.levels, deadband=self.deadband, max_change=self.max_change, long_only=False
+            kind="levels",
+            levels=self.levels,
+            deadband=self.deadband,
+            max_change=self.max_change,
+            long_only=self.long_only,
         )
 
 
@@ -103,7 +116,8 @@ def series(data: str, bars: Bars, recipe: Recipe) -> Series:
 def lessons(parts: list[Series], own: list[tuple[Array, Array]], recipe: Recipe) -> Lessons:
     """Pairs of observation and soft label: positions at random, the oracle's and, once there are any, the policy's.
 
-    Every lesson comes with its mirror image, so that the net owes nothing to the direction the training market took.
+    Every lesson comes with its mirror image, so that the net owes nothing to the direction the training market took;
+    not so for a long-only map, which has no mirror image.
     """
     levels = np.array(recipe.levels)
     rows, labels = [], []
@@ -111,8 +125,8 @@ def lessons(parts: list[Series], own: list[tuple[Array, Array]], recipe: Recipe)
         random = np.random.Generator(np.random.Philox(key=[recipe.seed, index]))
         count = len(part.features)
         anywhere = random.integers(0, len(levels), count)
-        path = oracle_path(part.values, len(levels) // 2)
-        taught = np.concatenate([[len(levels) // 2], path[:-1]])
+        flat = int(np.abs(levels).argmin())
+        taught = np.concatenate([[flat], oracle_path(part.values, flat)[:-1]])
         for held in (anywhere, taught):
             before = random.integers(0, len(levels), count)
             rows.append(dataset.observations(part.features, levels[held], 0.5 * (levels[held] - levels[before])))
@@ -123,8 +137,9 @@ def lessons(parts: list[Series], own: list[tuple[Array, Array]], recipe: Recipe)
             rows.append(dataset.observations(part.features, position, change))
             labels.append(soft_labels(part.values[np.arange(count), held], recipe.temperature))
     seen, taught_labels = np.concatenate(rows), np.concatenate(labels)
-    seen = np.concatenate([seen, dataset.mirrored(seen)])
-    taught_labels = np.concatenate([taught_labels, taught_labels[:, ::-1]])
+    if not recipe.long_only:
+        seen = np.concatenate([seen, dataset.mirrored(seen)])
+        taught_labels = np.concatenate([taught_labels, taught_labels[:, ::-1]])
     return _weighed(seen, taught_labels, levels, recipe.change_weight)
 
 

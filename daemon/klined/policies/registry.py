@@ -1,7 +1,8 @@
-"""Policies by name: an entry point of group `klined.policies`, or a path that ends in .onnx.
+"""Policies by name: an entry point of group `klined.policies`, a shipped file, or a path that ends in .onnx.
 
-An entry point names a callable that takes the options as keywords and returns a `Policy`; a class with a `load`
-class method is made through that.
+Group `klined.zoo` names shipped files; each entry is a callable that returns a path. In `klined.policies` an entry
+point names a callable that takes the options as keywords and returns a `Policy`; a class with a `load` class method is
+made through that.
 """
 
 from collections.abc import Mapping
@@ -14,12 +15,13 @@ from klined.errors import ConfigError, KlinedError
 from klined.ports import Policy
 
 GROUP = "klined.policies"
+ZOO = "klined.zoo"
 Option = str | int | float | bool
 
 
 def policies() -> list[str]:
     """Names that `load_policy` knows, sorted."""
-    return sorted(_entries())
+    return sorted({**_entries(GROUP), **_entries(ZOO)})
 
 
 def load_policy(name: str, options: Mapping[str, Option] | None = None) -> Policy:
@@ -30,14 +32,16 @@ def load_policy(name: str, options: Mapping[str, Option] | None = None) -> Polic
         ModelError: the .onnx file cannot be trusted.
     """
     given = dict(options or {})
-    entries = _entries()
+    entries, zoo = _entries(GROUP), _entries(ZOO)
+    if name in zoo:
+        name = str(zoo[name].load()())
     if name.endswith(".onnx"):
         given = {"path": name, **given}
         name = "onnx"
     if name not in entries:
         raise ConfigError(
-            f"policy {name!r} is not known{_nearest(name, entries)}; "
-            f"choose one of {', '.join(sorted(entries))} or a path ending in .onnx"
+            f"policy {name!r} is not known{_nearest(name, {**entries, **zoo})}; "
+            f"choose one of {', '.join(sorted({**entries, **zoo}))} or a path ending in .onnx"
         )
     made = entries[name].load()
     factory = getattr(made, "load", made)
@@ -51,8 +55,8 @@ def load_policy(name: str, options: Mapping[str, Option] | None = None) -> Polic
     return policy
 
 
-def _entries() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+def _entries(group: str) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}
 
 
 def _check_options(name: str, factory: Any, given: Mapping[str, Option]) -> None:
