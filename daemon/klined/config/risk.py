@@ -93,7 +93,7 @@ class Risk(Section):
         0.0, "drift of exposure that rebalances at once; 0: off", most=20, like="0.25", reload=True
     )
     kill_file: OptionalPath = said(
-        None, "entries stop while this file exists; empty: KILL in the state directory", "a file"
+        None, "while this file exists nothing is ordered but a flatten; empty: KILL in the state directory", "a file"
     )
 
     @model_validator(mode="before")

@@ -5,7 +5,6 @@ settings ─▶ feed, venue, policy, journal ─▶ book, engine, gate, executor
 
 import csv
 import gzip
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import fields
@@ -19,17 +18,16 @@ from typing import Any
 from msgspec.structs import replace
 
 from klined.config.settings import Settings
-from klined.domain import Batch, Instrument, MarketKind, Purpose, Recovered
-from klined.errors import ConfigError, ModelError, StateError
-from klined.kernels.layout import KERNEL_ABI
+from klined.domain import Batch, Instrument, MarketKind
+from klined.errors import ConfigError, ModelError
 from klined.policies.registry import load_policy
 from klined.ports import Feed, Observer, Policy, Venue
 from klined.runtime.clock import FeedClock, SystemClock
 from klined.runtime.daemon import Daemon, Durable
+from klined.runtime.freezer import Freezer
 from klined.runtime.observing import Bus
 from klined.runtime.outbox import Outbox
 from klined.runtime.pipeline import Pipeline
-from klined.store.snapshots import Header, pack, platform_class, require, unpack
 from klined.trader.book import Book, Costs
 from klined.trader.engine import Engine
 from klined.trader.executor import Executor, Patience
@@ -100,8 +98,8 @@ def make_policy(settings: Settings) -> Policy:
     """The configured policy, verified; raises ModelError or ConfigError."""
     policy = settings.policy
     if policy.name == "onnx":
-        return load_policy(str(policy.model) if policy.model is not None else shipped())
-    return load_policy(policy.name)
+        return load_policy(str(policy.model) if policy.model is not None else shipped(), policy.options)
+    return load_policy(policy.name, policy.options)
 
 
 def shipped() -> str:
@@ -152,32 +150,10 @@ async def assemble(
     trader.box = training_box(policy)
     trader.gate.trust(verified=True)  # a policy that could not be verified was refused above
 
-    def plan_hash() -> str:
-        return hashlib.sha256(trader.engine.plan.canonical()).hexdigest()
-
-    def snapshot() -> bytes:
-        last = trader.time_ms - settings.market.interval_ms if trader.time_ms else 0
-        header = Header(plan_hash=plan_hash(), kernel_abi=KERNEL_ABI, platform=platform_class(), last_open_time_ms=last)
-        return pack(header, {**trader.sections(), "policy": pipeline.policy.state()})
-
-    def restore(recovered: Recovered) -> None:
-        if recovered.snapshot is None:
-            return
-        header, sections = unpack(recovered.snapshot)
-        require(header, plan_hash=plan_hash(), kernel_abi=KERNEL_ABI)
-        try:
-            trader.load(sections)
-        except (KeyError, ValueError) as error:
-            raise StateError(f"the snapshot does not fit these settings ({error}); use another --state") from error
-        pipeline.policy.restore(sections["policy"])
-        if isinstance(clock, FeedClock):
-            clock.time_ms = trader.time_ms
-        if trader.last is not None:
-            venue.on_batch(replace(trader.last, purpose=Purpose.WARMUP))
-
+    freezer = Freezer(settings, trader, policy, venue, clock)
     bus = Bus(observers)
     outbox = Outbox(
-        venue=venue, journal=journal, clock=clock, trader=trader, snapshot=snapshot, bus=bus, forgiving=forgiving
+        venue=venue, journal=journal, clock=clock, trader=trader, snapshot=freezer.take, bus=bus, forgiving=forgiving
     )
     pipeline = Pipeline(
         feed=feed,
@@ -199,7 +175,7 @@ async def assemble(
         pipeline=pipeline,
         outbox=outbox,
         bus=bus,
-        restore=restore,
+        freezer=freezer,
         warmup_bars=settings.market.history_bars
         or (0 if settings.market.feed_name == "recorded" else plan.warmup_bars),
     )
@@ -241,6 +217,7 @@ def make_limits(settings: Settings, plan: Plan) -> Limits:
         stop_break_even_atr=exits.break_even_atr,
         stop_sigma=exits.sigma,
         stop_minutes=exits.time_minutes,
+        stop_cooldown_minutes=exits.cooldown_minutes,
     )
 
 

@@ -18,6 +18,7 @@ from klined.errors import KlinedError
 from klined.kernels import layout as at
 from klined.ports import Clock, Feed, Journal, Venue
 from klined.runtime.flatten import FLAG, Flatten
+from klined.runtime.freezer import Freezer
 from klined.runtime.health import Health
 from klined.runtime.observing import Bus
 from klined.runtime.outbox import Outbox
@@ -59,14 +60,14 @@ class Daemon:
         pipeline: Pipeline,
         outbox: Outbox,
         bus: Bus,
-        restore: Callable[[Recovered], None],
+        freezer: Freezer,
         warmup_bars: int,
     ) -> None:
         self.settings, self.clock, self.journal, self.feed, self.venue = settings, clock, journal, feed, venue
         self.trader, self.pipeline, self.outbox, self.bus = trader, pipeline, outbox, bus
         self.health = Health(clock)
         self.flatten = Flatten(venue=venue, journal=journal, clock=clock, trader=trader, outbox=outbox)
-        self._restore, self._warmup_bars = restore, warmup_bars
+        self.freezer, self._warmup_bars = freezer, warmup_bars
         self._flattening: asyncio.Task[bool] | None = None
         self.stop_why = "the market ended"
         self.report: Report | None = None
@@ -140,7 +141,7 @@ class Daemon:
     async def start(self) -> None:
         """Recovery: know what the venue knows, and show the indicators what they missed."""
         recovered = await self.journal.recover()
-        self._restore(recovered)
+        self.freezer.restore(recovered)
         self.venue.load(await self.journal.venue_rows())
         await self._settle(recovered)
         await self._reconcile()

@@ -81,8 +81,8 @@ class Outbox:
         await self._journal.commit(record, self._snapshot)
         self._trader.committed(record)
         if self._bus.watchers:
+            self._bus.publish(record.events)  # of orders that earlier batches decided
             self._bus.publish(record.decisions)
-            self._bus.publish(record.events)
 
     async def settle(self) -> None:
         """Until cancelled: ask for orders whose fate is open, when they are due."""
@@ -126,7 +126,7 @@ class Outbox:
                     trader.not_found(client_id, asked_at_ms, clock.now_ms())
             case Inspect(symbol):
                 await self._inspect(symbol)
-            case WaitUntil(ms):
+            case WaitUntil(ms) if not venue.in_process:  # whose orders are never in doubt
                 self._due_ms = ms
                 self._wake.set()
             case _:

@@ -81,7 +81,7 @@ class Reload:
         if policy is not None:
             daemon.trader.engine = self._warmed(policy) or daemon.trader.engine
             daemon.trader.box = training_box(policy)
-            daemon.pipeline.policy = policy
+            daemon.pipeline.policy = daemon.freezer.policy = policy
         make_limits(new, daemon.trader.engine.plan).write(daemon.trader.book.P.row[0])
         log.configure(new.log.level, new.log.format)
         daemon.settings = new

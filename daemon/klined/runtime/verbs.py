@@ -142,7 +142,7 @@ def explained(decision: Decision) -> dict[str, object]:
     """A decision as plain values; the same shape as the journal's readers give."""
     verdict = decision.verdict
     told: dict[str, object] = {
-        "time_ms": decision.bar_time_ms,
+        "bar_time_ms": decision.bar_time_ms,
         "symbol": decision.symbol,
         "target": None if isnan(decision.target) else decision.target,
     }

@@ -1,0 +1,58 @@
+"""Snapshots of the running daemon: what is taken with each record, and how a start continues from it."""
+
+import hashlib
+
+from msgspec.structs import replace
+
+from klined.config.settings import Settings
+from klined.domain import Purpose, Recovered
+from klined.errors import StateError
+from klined.kernels.layout import KERNEL_ABI
+from klined.ports import Clock, Policy, Venue
+from klined.runtime.clock import FeedClock
+from klined.store.snapshots import Header, pack, platform_class, require, unpack
+from klined.trader.trader import Trader
+
+
+class Freezer:
+    """Takes and restores. `policy` is the one that decides; a reload replaces it here too."""
+
+    def __init__(self, settings: Settings, trader: Trader, policy: Policy, venue: Venue, clock: Clock) -> None:
+        self.policy = policy
+        self._interval_ms = settings.market.interval_ms
+        self._trader, self._venue, self._clock = trader, venue, clock
+
+    def take(self) -> bytes:
+        """The trader and the policy's recurrent state at this moment."""
+        trader = self._trader
+        header = Header(
+            plan_hash=self._plan_hash(),
+            kernel_abi=KERNEL_ABI,
+            platform=platform_class(),
+            last_open_time_ms=trader.time_ms - self._interval_ms if trader.time_ms else 0,
+        )
+        return pack(header, {**trader.sections(), "policy": self.policy.state()})
+
+    def restore(self, recovered: Recovered) -> None:
+        """Continue byte for byte; a new journal has nothing to continue.
+
+        Raises:
+            StateError: the snapshot is damaged, or of another plan, account or kernel.
+        """
+        if recovered.snapshot is None:
+            return
+        header, sections = unpack(recovered.snapshot)
+        require(header, plan_hash=self._plan_hash(), kernel_abi=KERNEL_ABI)
+        trader = self._trader
+        try:
+            trader.load(sections)
+            self.policy.restore(sections["policy"])
+        except (KeyError, ValueError) as error:
+            raise StateError(f"the snapshot does not fit these settings ({error}); use another --state") from error
+        if isinstance(self._clock, FeedClock):
+            self._clock.time_ms = trader.time_ms
+        if trader.last is not None:  # an in-process market stores no quiet bars: show it where it stands
+            self._venue.on_batch(replace(trader.last, purpose=Purpose.WARMUP))
+
+    def _plan_hash(self) -> str:
+        return hashlib.sha256(self._trader.engine.plan.canonical()).hexdigest()
