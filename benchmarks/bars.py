@@ -38,6 +38,18 @@ def generate(count: int = COUNT, seed: int = SEED) -> NDArray[np.float64]:
     return bars
 
 
+def recorded(count: int = COUNT) -> Path:
+    """The same bars as the CSV that `klined replay` reads, under the name that tells it the symbol and interval."""
+    path = FOLDER / str(count) / "ETHUSDT-1m.csv"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as out:
+            out.write("open_time,open,high,low,close,volume\n")
+            for time, *numbers in np.load(stored(count)).tolist():
+                out.write(f"{int(time)},{','.join(map(repr, numbers))}\n")
+    return path
+
+
 def stored(count: int = COUNT) -> Path:
     """Path of the bars on disk, made when missing."""
     path = FOLDER / f"bars-{SEED}-{count}.npy"
