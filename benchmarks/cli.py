@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 
-from benchmarks.process import KLINED, Absent, wall_s
-from benchmarks.table import Row, absent, row
+from benchmarks.daemon import STATE, running
+from benchmarks.process import KLINED, wall_s
+from benchmarks.table import Row, row
 
 RUNS = 9
 
 
 def rows() -> Iterator[Row]:
-    try:
-        yield row("cli.help", wall_s([KLINED, "--help"], RUNS), "s", at_most=0.25)
-    except Absent as why:
-        yield absent("cli.help", "s", str(why))
+    yield row("cli.help", wall_s([KLINED, "--help"], RUNS), "s", at_most=0.25)
+    with running():
+        status = [KLINED, "--state", str(STATE), "status"]
+        yield row("cli.status", wall_s(status, RUNS), "s", at_most=0.3, note="of a daemon at 50 bars per second")
