@@ -76,6 +76,8 @@ $(PEERS)/%/.installed: benchmarks/peers/%.txt
 	@touch $@
 
 docs: $(STAMP)
+	$(BIN)/python -c 'from klined.config.reference import settings_markdown as text; print(text(), end="")' > docs/settings.md.new
+	mv docs/settings.md.new docs/settings.md
 	$(BIN)/python scripts/api_reference.py docs/api
 
 clean:
