@@ -13,7 +13,7 @@ from klined.errors import StateError
 from klined.store import recovery
 from klined.store.faults import guarding
 from klined.store.lock import StateLock
-from klined.store.migrations import copy, damage, open_reading, steps, sync
+from klined.store.migrations import copy, damage, open_reading, schema, steps, sync
 from klined.store.rows import remember
 
 RESTORED = "restored"  # durable flag: orders may exist at the venue that this journal does not know
@@ -43,10 +43,7 @@ def check(source: Path) -> None:
         found = damage(link, thorough=True)
         if found is not None:
             raise StateError(f"{source}: damaged ({found}); use another backup")
-        known = len(steps("journal"))
-        version = int(link.execute("PRAGMA user_version").fetchone()[0])
-        if version > known:
-            raise StateError(f"{source}: schema {version} is newer than this klined knows ({known}); use that klined")
+        schema(link, source, len(steps("journal")))
         recovery.recover(link, source)
 
 

@@ -1,6 +1,6 @@
 """Bars and metrics in a file of their own: a cache that may lose its last rows in a power cut, or be deleted.
 
-A damaged or newer file is set aside and begun anew, never in the way of trading. Bars come back with the feed's
+A damaged file is set aside and begun anew, never in the way of trading. Bars come back with the feed's
 history. SQLite runs inline: at NORMAL a commit is about 10 us and waits for the disk only at a checkpoint.
 """
 
@@ -10,8 +10,7 @@ from math import nan
 from pathlib import Path
 
 from klined.domain import Bar, Batch
-from klined.errors import StateError
-from klined.store.faults import guarding
+from klined.store.faults import Damaged, guarding
 from klined.store.migrations import open_database
 
 # What was traded on stays: a bar that the exchange revises later does not replace it.
@@ -23,14 +22,18 @@ METRIC = (
     "INSERT INTO metrics (name, time_ms, value) VALUES (?, ?, ?)"
     " ON CONFLICT (name, time_ms) DO UPDATE SET value = excluded.value"
 )
-# The outer recursion hops from key to key, so that nothing but what is deleted is read.
-PRUNE = (
-    "WITH RECURSIVE keys (k) AS (SELECT min({key}) FROM {name}"
-    " UNION ALL SELECT (SELECT min({key}) FROM {name} WHERE {key} > k) FROM keys WHERE k IS NOT NULL)"
-    " DELETE FROM {name} WHERE ({key}, {time}) IN (SELECT t.{key}, t.{time} FROM keys JOIN {name} t"
-    " ON t.{key} = k AND t.{time} < ?1 AND t.{time} <= (SELECT max({time}) FROM"
-    " (SELECT {time} FROM {name} WHERE {key} = k ORDER BY {time} LIMIT ?2)))"
+# Symbols and names by hops through the index, so that nothing but what is deleted is read.
+SYMBOLS = (
+    "WITH RECURSIVE keys (k) AS (SELECT min(symbol) FROM bars"
+    " UNION ALL SELECT (SELECT min(symbol) FROM bars WHERE symbol > k) FROM keys WHERE k IS NOT NULL)"
+    " SELECT k FROM keys WHERE k IS NOT NULL"
 )
+PRUNE_BARS = (
+    "DELETE FROM bars WHERE symbol = ?1 AND open_time_ms IN (SELECT open_time_ms FROM bars"
+    " WHERE symbol = ?1 AND open_time_ms < ?2 ORDER BY open_time_ms LIMIT ?3)"
+)
+NAMES = SYMBOLS.replace("symbol", "name").replace("bars", "metrics")
+PRUNE_METRICS = PRUNE_BARS.replace("open_time_ms", "time_ms").replace("symbol", "name").replace("bars", "metrics")
 LATEST = "SELECT symbol, open_time_ms, open, high, low, close, volume FROM bars"
 
 
@@ -104,10 +107,11 @@ class BarStore:
     def prune(self, before_ms: int, chunk: int = 2000) -> int:
         """Delete at most `chunk` older bars of each symbol and values of each metric; how many. 0: all is done."""
         with guarding(self.path):
-            deleted = 0
-            for name, key, time in (("bars", "symbol", "open_time_ms"), ("metrics", "name", "time_ms")):
-                deleted += self._link.execute(PRUNE.format(name=name, key=key, time=time), (before_ms, chunk)).rowcount
-            return deleted
+            return sum(
+                self._link.execute(delete, (key, before_ms, chunk)).rowcount
+                for keys, delete in ((SYMBOLS, PRUNE_BARS), (NAMES, PRUNE_METRICS))
+                for (key,) in self._link.execute(keys).fetchall()
+            )
 
     def close(self) -> None:
         self.flush()
@@ -116,11 +120,8 @@ class BarStore:
     def _open(self) -> sqlite3.Connection:
         try:
             return open_database(self.path, "bars", "NORMAL", sqlite3.Connection)
-        except StateError as fault:
-            cause = fault.__cause__
-            name = getattr(cause, "sqlite_errorname", "") if cause is not None else "SQLITE_CORRUPT"
-            if not name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-                raise
+        except Damaged:
+            pass
         self.set_aside = self.path.with_name(f"{self.path.name}.damaged")
         self.path.replace(self.set_aside)
         for suffix in ("-wal", "-shm"):

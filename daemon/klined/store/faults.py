@@ -22,11 +22,16 @@ REMEDIES = {
 UNKNOWN = "SQLite gave up on it: keep the file and restore a backup with `klined state restore FILE`"
 
 
+class Damaged(StateError):
+    """The file is not what was written; it was left as it is."""
+
+
 def state_error(fault: sqlite3.Error, path: Path) -> StateError:
     """`fault` as a sentence: what happened, to which file, what to do."""
     name = getattr(fault, "sqlite_errorname", "")
     remedy = next((text for code, text in REMEDIES.items() if name.startswith(code)), UNKNOWN)
-    return StateError(f"{path}: {remedy} ({fault})")
+    kind = Damaged if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) else StateError
+    return kind(f"{path}: {remedy} ({fault})")
 
 
 @contextmanager

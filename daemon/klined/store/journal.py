@@ -16,6 +16,7 @@ from typing import Self, TypeVar
 import aiosqlite
 
 from klined.domain import Record, Recovered
+from klined.errors import StateError
 from klined.store import recovery
 from klined.store.faults import guarding
 from klined.store.migrations import open_database
@@ -42,6 +43,7 @@ class AsyncJournal:
         self.path = path
         self._jobs: deque[Callable[[], None]] = deque()
         self._raw: _Link | None = None
+        self._fault: StateError | None = None
         self._thread = aiosqlite.Connection(self._connect, FETCH_ROWS)
 
     @classmethod
@@ -49,6 +51,9 @@ class AsyncJournal:
         """Raises: StateError when the file cannot be used; see `open_database`."""
         journal = cls(path)
         await journal._thread
+        if journal._fault is not None:
+            await journal._thread.close()
+            raise journal._fault
         return journal
 
     async def recover(self) -> Recovered:
@@ -100,7 +105,11 @@ class AsyncJournal:
         await self._thread.close()
 
     def _connect(self) -> sqlite3.Connection:
-        link = open_database(self.path, "journal", "FULL", _Link)
+        try:
+            link = open_database(self.path, "journal", "FULL", _Link)
+        except StateError as fault:  # raised here, aiosqlite would leave its thread behind unawaited
+            self._fault = fault
+            return sqlite3.connect(":memory:")
         link.jobs = self._jobs
         self._raw = link
         return link

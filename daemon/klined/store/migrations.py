@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from klined.errors import StateError
-from klined.store.faults import guarding
+from klined.store.faults import Damaged, guarding
 
 APPLICATION_ID = 0x6B6C6E64  # "klnd", in the file's header
 BUSY_TIMEOUT_S = 5.0
@@ -40,6 +40,7 @@ def open_database(path: Path, family: str, synchronous: str, factory: type[_Link
         link = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, factory=factory)
         try:
             _check(link, path)
+            schema(link, path, len(steps(family)))
             link.execute("PRAGMA journal_mode = WAL")
             link.execute(f"PRAGMA synchronous = {synchronous}")
             link.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -61,7 +62,7 @@ def open_reading(path: Path) -> sqlite3.Connection:
     with guarding(path):
         link = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
         try:
-            _version(link, path)
+            schema(link, path)
         except BaseException:
             link.close()
             raise
@@ -75,12 +76,7 @@ def migrate(link: sqlite3.Connection, path: Path, texts: list[str]) -> None:
         StateError: the file's schema is newer than this klined knows.
         sqlite3.Error: a step failed and was rolled back.
     """
-    version = _version(link, path)
-    if version > len(texts):
-        raise StateError(
-            f"{path}: schema {version} is newer than this klined knows ({len(texts)}); "
-            "install the newer klined again, or restore a backup made by this one; nothing was changed"
-        )
+    version = schema(link, path, len(texts))
     if 0 < version < len(texts):
         copy(link, path.with_name(f"{path.name}.v{version}.bak"))
     for number, text in enumerate(texts[version:], start=version + 1):
@@ -126,22 +122,26 @@ def damage(link: sqlite3.Connection, *, thorough: bool) -> str | None:
     for pragma in pragmas:
         for (finding,) in link.execute(pragma):
             if finding != "ok":
-                return str(finding)
+                return " ".join(str(finding).split())
     return None
 
 
-def _version(link: sqlite3.Connection, path: Path) -> int:
+def schema(link: sqlite3.Connection, path: Path, known: int | None = None) -> int:
+    """Schema of a file that is klined's or empty; refused when it is newer than `known`."""
     version = int(link.execute("PRAGMA user_version").fetchone()[0])
     owner = int(link.execute("PRAGMA application_id").fetchone()[0])
     empty = link.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if owner != APPLICATION_ID and not (empty and owner == 0 and version == 0):
         raise StateError(f"{path}: a database, but not klined's; name another state directory with --state")
+    if known is not None and version > known:
+        raise StateError(
+            f"{path}: schema {version} is newer than this klined knows ({known}); "
+            "install the newer klined again, or restore a backup made by this one; nothing was changed"
+        )
     return version
 
 
 def _check(link: sqlite3.Connection, path: Path) -> None:
     found = damage(link, thorough=False)
     if found is not None:
-        raise StateError(
-            f"{path}: damaged and left as it is ({found}); restore a backup with `klined state restore FILE`"
-        )
+        raise Damaged(f"{path}: damaged and left as it is ({found}); restore a backup with `klined state restore FILE`")

@@ -196,7 +196,7 @@ def decision(row: tuple[Any, ...]) -> Decision:
     elif kind == APPROVED:
         if row[9] is None:
             raise StateError(f"decision on {symbol} at {time_ms} approves {client_id}, an intent that is not stored")
-        verdict = Approved(intent(row[9:]))
+        verdict = Approved(intent(row[9:]), detail or "")
     else:
         verdict = Refused(symbol, Reason(reason), detail)
     numbers = struct.unpack(f"<{len(output) // 8}d", output)

@@ -90,7 +90,7 @@ _json = msgspec.json.Encoder()
 class Rows:
     """Records waiting for their transaction."""
 
-    __slots__ = ("batches", "decisions", "held", "records", "seq", "statements", "time_ms")
+    __slots__ = ("batches", "decisions", "forgotten", "held", "lists", "orders", "records", "seq", "time_ms", "venue")
 
     def __init__(self) -> None:
         self.clear()
@@ -100,7 +100,10 @@ class Rows:
         self.batches: Flat = []
         self.held: Flat = []
         self.decisions: list[tuple[object, ...]] = []  # those that are not held
-        self.statements: list[tuple[str, tuple[object, ...]]] = []  # everything rare, in order
+        self.lists: dict[str, list[tuple[object, ...]]] = {sql: [] for sql in (INPUT, INTENT, FILL, EVENT)}
+        self.orders: dict[str, tuple[object, ...]] = {}  # only the newest state of each is worth a row
+        self.venue: dict[str, bytes] = {}  # as orders
+        self.forgotten: set[str] = set()  # flags to delete together with the records before
 
     def add(self, record: Record) -> None:
         """Take `record` in. O(1) for each of its parts."""
@@ -112,7 +115,7 @@ class Rows:
             if item.kind == "batch":
                 self.batches += (item.seq, item.time_ms, item.body)
             else:
-                self.statements.append((INPUT, (item.seq, item.time_ms, item.kind, item.body)))
+                self.lists[INPUT].append((item.seq, item.time_ms, item.kind, item.body))
         for number, d in enumerate(record.decisions, seq * PLACES):
             verdict = d.verdict
             if type(verdict) is Held:
@@ -137,8 +140,14 @@ class Rows:
             HOLDS.insert(link, self.held)
             if self.decisions:
                 link.executemany(DECISION, self.decisions)
-            for sql, parameters in self.statements:
-                link.execute(sql, parameters)
+            for sql, rows in self.lists.items():
+                if rows:
+                    link.executemany(sql, rows)
+            if self.orders:
+                link.executemany(ORDER, self.orders.values())
+            for key, value in self.venue.items():
+                link.execute(VENUE if value else VENUE_GONE, (key, value) if value else (key,))
+            link.executemany(FORGET, [(key,) for key in sorted(self.forgotten)])
             link.execute(HEAD, (self.seq, self.time_ms))
             if snapshot is not None:
                 link.execute(SNAPSHOT, (self.seq, hashlib.sha256(snapshot).digest(), snapshot))
@@ -150,20 +159,18 @@ class Rows:
 
     def _add_rare(self, record: Record) -> None:
         seq = record.seq
-        put = self.statements.append
         for i in record.intents:
             price = None if i.price is None else str(i.price)
-            put((INTENT, (i.client_id, seq, i.symbol, str(i.quantity), i.bar_time_ms, i.kind.value, price,
-                          int(i.reduce_only), i.cause.value)))  # fmt: skip
+            self.lists[INTENT].append((i.client_id, seq, i.symbol, str(i.quantity), i.bar_time_ms, i.kind.value, price,
+                                       int(i.reduce_only), i.cause.value))  # fmt: skip
         for client_id, state in record.orders:
-            put((ORDER, (client_id, seq, int(_tag.decode(state).type not in ENDED), state)))
+            self.orders[client_id] = (client_id, seq, int(_tag.decode(state).type not in ENDED), state)
         for f in record.fills:
-            put((FILL, (f.symbol, f.trade_id, f.client_id, seq, str(f.quantity), str(f.price), str(f.fee), f.fee_asset,
-                        f.time_ms, int(f.maker))))  # fmt: skip
+            self.lists[FILL].append((f.symbol, f.trade_id, f.client_id, seq, str(f.quantity), str(f.price), str(f.fee),
+                                     f.fee_asset, f.time_ms, int(f.maker)))  # fmt: skip
         for e in record.events:
-            put((EVENT, (seq, e.time_ms, e.level, e.name, _json.encode(e.data).decode())))
-        for key, value in record.venue:
-            put((VENUE, (key, value)) if value else (VENUE_GONE, (key,)))
+            self.lists[EVENT].append((seq, e.time_ms, e.level, e.name, _json.encode(e.data).decode()))
+        self.venue.update(record.venue)
 
 
 def remember(link: sqlite3.Connection, key: str, value: str | None) -> None:
@@ -179,7 +186,7 @@ def _row(number: int, d: Decision) -> tuple[object, ...]:
     front = (number, d.bar_time_ms, d.symbol, d.observation, d.target, output)
     verdict = d.verdict
     if isinstance(verdict, Approved):
-        return (*front, APPROVED, 0, None, verdict.intent.client_id)
+        return (*front, APPROVED, 0, verdict.note or None, verdict.intent.client_id)
     if isinstance(verdict, Held):
         return (*front, HELD, int(verdict.reason), None, None)
     return (*front, REFUSED, int(verdict.reason), verdict.detail, None)

@@ -16,7 +16,7 @@ from klined.errors import StateError
 from klined.store import recovery
 from klined.store.faults import guarding
 from klined.store.migrations import open_database
-from klined.store.rows import FORGET, Rows, remember
+from klined.store.rows import Rows, remember
 
 GROUP_MAX = 256
 
@@ -73,11 +73,10 @@ class SyncJournal:
         So a kill may leave a flag that was just set or just deleted, never one missing that the records rely on.
         """
         rows = self._rows
-        forget = (FORGET, (key,))
         if value is None and rows.records:
-            rows.statements.append(forget)
+            rows.forgotten.add(key)
             return
-        rows.statements = [statement for statement in rows.statements if statement != forget]
+        rows.forgotten.discard(key)
         with guarding(self.path):
             remember(self._link, key, value)
 

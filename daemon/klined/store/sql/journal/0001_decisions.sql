@@ -29,11 +29,11 @@ CREATE TABLE decisions (       -- one for every symbol of every closed bar
     bar_time_ms INTEGER NOT NULL,
     symbol TEXT NOT NULL,
     observation BLOB NOT NULL, -- float32
-    target REAL,               -- NULL: NaN, the policy failed
+    target REAL,               -- NULL: NaN, the policy failed; -0.0 is kept as 0.0
     output BLOB NOT NULL,      -- float64, little-endian
     verdict INTEGER NOT NULL,  -- 0 held, 1 refused, 2 approved
     reason INTEGER NOT NULL,   -- domain.Reason
-    detail TEXT,               -- of a refusal
+    detail TEXT,               -- why refused, or what was left out of an approval
     client_id TEXT             -- of an approval: intents.client_id
 ) STRICT;
 CREATE UNIQUE INDEX decisions_order ON decisions (client_id) WHERE client_id IS NOT NULL;
