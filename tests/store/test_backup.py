@@ -113,7 +113,7 @@ def test_bad_backup_is_refused_and_the_journal_left_alone(
     assert journal.read_bytes() == before
 
 
-def test_backup_never_overwrites(tmp_path: Path, journal: Path, make: Make) -> None:
+def test_backup_never_overwrites_a_file_that_exists(tmp_path: Path, journal: Path, make: Make) -> None:
     filled(journal, make, 3)
     (tmp_path / "there.db").write_text("precious")
     with pytest.raises(StateError, match="exists; name a new file"):

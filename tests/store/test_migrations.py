@@ -122,7 +122,8 @@ def test_truncated_file_is_refused_and_kept(filled: Path) -> None:
 
 
 def test_whole_file_is_not_called_damaged(filled: Path) -> None:
-    SyncJournal(filled)._link.close()
+    with closing(SyncJournal(filled)._link) as link:
+        assert damage(link, thorough=True) is None
 
 
 async def test_snapshot_that_was_changed_is_refused(filled: Path) -> None:
@@ -159,7 +160,7 @@ def test_reading_what_is_not_there_says_how_it_comes_to_be(journal: Path) -> Non
         open_reading(journal)
 
 
-def test_reader_cannot_write(filled: Path) -> None:
+def test_connection_for_reading_cannot_write(filled: Path) -> None:
     with closing(open_reading(filled)) as link, pytest.raises(sqlite3.OperationalError, match="readonly"):
         link.execute("DELETE FROM decisions")
 
