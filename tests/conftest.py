@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# CI tries the same examples every time, so that a red run is red for whoever looks into it; elsewhere each run tries
+# new ones.
+settings.register_profile("ci", derandomize=True, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 SHARED = Path(os.environ.get("KLINED_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
