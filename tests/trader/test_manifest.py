@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from klined.errors import ModelError
 from klined.kernels.layout import KERNEL_ABI
+from klined.kernels.observe import outside
 from klined.trader.manifest import (
     ActionMap,
     CostModel,
@@ -20,7 +21,6 @@ from klined.trader.manifest import (
     check_plan,
     digest,
     features_of,
-    outside,
     parse,
 )
 from klined.trader.plans import ETH15, ORIGINAL
@@ -105,7 +105,7 @@ def test_plan_without_bounds_still_has_a_canonical_manifest() -> None:
 
 def test_distance_outside_the_training_range_is_the_worst_slots() -> None:
     low, high = (-1.0, 0.0), (1.0, 0.5)
-    assert outside(low, high, (0.0, 0.5)) == 0.0
-    assert outside(low, high, (-1.5, 0.6)) == pytest.approx(0.5)
-    assert outside(low, high, (0.0, float("nan"))) == float("inf")
-    assert outside(low, high, (float("inf"), 0.0)) == float("inf")
+    assert outside(low, high, (0.0, 0.5), 2) == 0.0
+    assert outside(low, high, (-1.5, 0.6), 2) == pytest.approx(0.5)
+    assert outside(low, high, (0.0, float("nan")), 2) == float("inf")
+    assert outside(low, high, (float("inf"), 0.0), 2) == float("inf")

@@ -6,12 +6,15 @@ Rounding happens where a value is stored in the float32 row, by the same C conve
 both builds; everything before it is float64.
 """
 
+from collections.abc import Sequence
+
 from klined.kernels import layout as at
 from klined.kernels.oscillators import clip
 from klined.kernels.rows import Row
 
 DIM = 15
 FLOAT32_MAX = 3.4028234e38
+INFINITE = float("inf")
 
 
 def observe(features: Row, Q: Row, sentiment: float, out: Row) -> float:
@@ -36,3 +39,22 @@ def observe(features: Row, Q: Row, sentiment: float, out: Row) -> float:
         out[slot + 2] = value
         size += abs(value)
     return 1.0 if size <= FLOAT32_MAX else 0.0
+
+
+def outside(lows: Sequence[float], highs: Sequence[float], observation: Sequence[float], dim: int) -> float:
+    """How far `observation` lies outside the training range: the worst slot's distance, 0 inside; O(dim).
+
+    NaN counts as infinitely far. Slots of the default plans lie in [-1, 1], so distances compare between slots.
+    """
+    worst = 0.0
+    for slot in range(dim):
+        value = observation[slot]
+        if value < lows[slot]:
+            if lows[slot] - value > worst:
+                worst = lows[slot] - value
+        elif value > highs[slot]:
+            if value - highs[slot] > worst:
+                worst = value - highs[slot]
+        elif not value <= highs[slot]:
+            return INFINITE
+    return worst

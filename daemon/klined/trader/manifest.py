@@ -8,7 +8,6 @@ Canonical means sorted keys, no spaces, floats as `repr` writes them: the same v
 
 import hashlib
 import json
-from collections.abc import Sequence
 from itertools import pairwise
 from math import inf, isfinite
 from typing import Literal
@@ -249,22 +248,6 @@ def _plan_fault(manifest: Manifest, plan: Plan) -> str | None:
         if value != needed:
             return f"{name} is {value}, the engine has {needed}"
     return None
-
-
-def outside(lows: Sequence[float], highs: Sequence[float], observation: Sequence[float]) -> float:
-    """How far `observation` lies outside the training range: the worst slot's distance, 0 inside; O(dim).
-
-    NaN counts as infinitely far. Slots of the default plans lie in [-1, 1], so distances compare between slots.
-    """
-    worst = 0.0
-    for low, high, value in zip(lows, highs, observation, strict=True):
-        if low <= value <= high:
-            continue
-        distance = low - value if value < low else value - high
-        if distance != distance:  # noqa: PLR0124 - the definition of NaN, without a call
-            return inf
-        worst = max(worst, distance)
-    return worst
 
 
 def _fault(manifest: Manifest) -> str | None:
