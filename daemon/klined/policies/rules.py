@@ -28,8 +28,8 @@ class Rule:
     def __init__(self, *, size: float = 1.0, long_only: bool = False) -> None:
         if not 0.0 < size <= 1.0:
             raise ConfigError(f"policy.size = {size} must lie in (0, 1]: it is a fraction of the allowed exposure")
-        self._long = size
-        self._short = 0.0 if long_only else -size
+        self.long = size
+        self.short = 0.0 if long_only else -size
 
     def decide(self, observations: NDArray[np.float32]) -> list[Choice]:
         return [self._choose(row) for row in observations.tolist()]
@@ -49,8 +49,8 @@ class Rule:
         if not isfinite(why):
             return nan, (why,)
         if direction > 0.0:
-            return self._long, (why,)
-        return (self._short if direction < 0.0 else 0.0), (why,)
+            return self.long, (why,)
+        return (self.short if direction < 0.0 else 0.0), (why,)
 
 
 class Flat:

@@ -90,7 +90,7 @@ def make_venue(settings: Settings, instruments: Sequence[Instrument]) -> Venue:
         instruments,
         {instruments[0].quote: settings.paper.balance},
         friction=friction,
-        funding=_funding(settings),
+        funding=make_funding(settings),
     )
 
 
@@ -233,7 +233,7 @@ def _json(path: Path) -> Any:
         raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
 
 
-def _funding(settings: Settings) -> FundingTable | None:
+def make_funding(settings: Settings) -> FundingTable | None:
     """Past funding rates by unified symbol; a CSV of symbol, funding_time, funding_rate."""
     path = settings.market.funding_file
     if path is None or settings.market.kind is not MarketKind.PERP:
