@@ -1,0 +1,148 @@
+"""The daemon's own pipeline over recorded bars, in virtual time, told in the same figures as a lane.
+
+settings ─▶ assembly ─▶ five stages, paper venue ─▶ records kept in memory ─▶ Result
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from klined.backtest.history import History
+from klined.backtest.lanes import Result
+from klined.config.settings import Settings
+from klined.domain import Approved, Batch, Decision, Fill, Instrument, Record, Recovered
+from klined.kernels import lane
+from klined.kernels import layout as at
+from klined.kernels.observe import DIM
+from klined.runtime.assembly import assemble
+from klined.runtime.daemon import Daemon
+from klined.runtime.loop import VirtualLoop
+from klined.trader.exits import CAUSES
+
+STOPS = frozenset(cause for cause in CAUSES if cause.value.startswith("stop."))
+INSTALLATION = "replay"
+REASON_EXIT = 3.0
+CAUSE_CODES = {cause: float(code) for code, cause in enumerate(CAUSES)}
+
+
+class Memory:
+    """A journal that forgets everything when the process ends, and keeps every record until then."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    async def recover(self) -> Recovered:
+        return Recovered(0, None, (), {})
+
+    async def commit(self, record: Record, snapshot: Callable[[], bytes] | None) -> None:  # noqa: ARG002 - never read
+        self.records.append(record)
+
+    async def remember(self, key: str, value: str | None) -> None:
+        """Nothing outlives the process."""
+
+    async def flush(self) -> None:
+        """Nothing is held back."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def venue_rows(self) -> tuple[tuple[str, bytes], ...]:
+        return ()
+
+    async def begin_run(self, time_ms: int) -> int:  # noqa: ARG002
+        return 1
+
+    async def end_run(self, run: int, time_ms: int, outcome: str) -> None:
+        """Nobody asks."""
+
+
+def run_piped(settings: Settings, history: History, instruments: Sequence[Instrument]) -> Result:
+    """What the pipeline decides and does over the files of `settings`, whose bars are those of `history`.
+
+    The flatten at the end is left out: it belongs to the stop, not to the bars.
+
+    Raises:
+        ConfigError, ModelError: as the daemon's start would.
+    """
+    memory = Memory()
+    equity = np.zeros(len(history.times))
+
+    async def play() -> Daemon:
+        daemon = await assemble(settings, journal=memory, installation=INSTALLATION)
+        account, index = daemon.trader.book.A.row[0], iter(range(len(equity)))
+
+        def progress(_: Batch) -> None:
+            equity[next(index)] = account[at.EQUITY]
+
+        daemon.pipeline.progress = progress
+        await daemon.start()
+        await daemon.pipeline.run()
+        await daemon.feed.close()
+        await daemon.venue.close()
+        return daemon
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        daemon = runner.run(play())
+    told = _Told(history, instruments)
+    for record in memory.records:
+        for decision in record.decisions:
+            told.decision(decision)
+        for fill in record.fills:
+            told.fill(fill)
+    book = daemon.trader.book
+    return Result(
+        equity=equity,
+        fills=np.array(told.fills).reshape(-1, lane.NX),
+        decisions=told.decisions,
+        observations=told.observations,
+        account=book.A.array[0],
+        positions=book.Q.array,
+    )
+
+
+class _Told:
+    """Decisions and fills of the journal as arrays."""
+
+    def __init__(self, history: History, instruments: Sequence[Instrument]) -> None:
+        n, count = history.bars.shape[:2]
+        self._times = {time: t for t, time in enumerate(history.times.tolist())}
+        self._interval_ms = history.interval_ms
+        self._index = {instrument.symbol: i for i, instrument in enumerate(instruments)}
+        self._instruments = tuple(instruments)
+        self.decisions = np.full((n, count, lane.ND), np.nan)
+        self.observations = np.zeros((n, count, DIM), np.float32)
+        self.fills: list[list[float]] = []
+
+    def decision(self, decision: Decision) -> None:
+        i, t = self._index[decision.symbol], self._times[decision.bar_time_ms]
+        self.observations[i, t] = np.frombuffer(decision.observation, np.float32)
+        row = self.decisions[i, t]
+        row[lane.TARGET] = decision.target
+        row[lane.DECIDED_LOTS] = row[lane.REDUCE] = row[lane.CAUSE] = 0.0
+        verdict = decision.verdict
+        if isinstance(verdict, Approved):
+            intent = verdict.intent
+            row[lane.REASON] = REASON_EXIT if intent.cause in STOPS else 0.0
+            row[lane.DECIDED_LOTS] = float(intent.quantity / self._instruments[i].lot)
+            row[lane.REDUCE] = float(intent.reduce_only)
+            row[lane.CAUSE] = CAUSE_CODES[intent.cause]
+        else:
+            row[lane.REASON] = float(verdict.reason)
+
+    def fill(self, fill: Fill) -> None:
+        i = self._index[fill.symbol]
+        instrument = self._instruments[i]
+        liquidated = fill.client_id.startswith("autoclose-")
+        open_ms = fill.time_ms + 1 - self._interval_ms if liquidated else fill.time_ms
+        row: list[Any] = [0.0] * lane.NX
+        row[lane.FILL_BAR] = float(self._times[open_ms])
+        row[lane.FILL_SYMBOL] = float(i)
+        row[lane.FILL_KIND] = float(liquidated)
+        row[lane.FILL_LOTS] = float(fill.quantity / instrument.lot)
+        row[lane.FILL_TICKS] = float(fill.price / instrument.tick)
+        row[lane.FILL_FEE] = float(fill.fee)
+        row[lane.FILL_TIME] = float(fill.time_ms)
+        row[lane.FILL_SETTLED] = np.nan
+        self.fills.append(row)

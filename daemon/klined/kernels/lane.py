@@ -1,0 +1,345 @@
+"""One lane: a whole account through a whole market, bar by bar, by the same kernels as the daemon and in its order.
+
+    order of bar t-1 ─▶ market_bar ─▶ show_bar ─▶ observe_bar ─▶ target ─▶ gate_bar ─▶ order of bar t
+                        fills, funding  marks, equity   (n, DIM)            verdicts
+                        liquidation     stops, features
+
+`lane_run` goes through all bars with targets that are given or a rule; who asks a policy bar by bar calls `open_step`
+and `close_step` instead. Rows are those of the layout, with S the state and F the market features of the plan, O the
+float32 observations and W a scratch row. Bars have shape (n, T, 6); a bar that did not come is a row of NaN.
+
+Tapes are what is left behind, each optional (of length 0): E equity, D decisions, V observations, X fills. What
+W[FILLS] counts beyond the length of X is not written.
+"""
+
+from collections.abc import Sequence
+
+from klined.domain import Reason
+from klined.kernels.account import account_mark, mark_step
+from klined.kernels.exits import exit_step
+from klined.kernels.features import eth15_step
+from klined.kernels.fills import LIQUIDATED, ORDER, funding_step, liquidation_step, market_step
+from klined.kernels.gate import gate_step
+from klined.kernels.layout import (
+    BARS,
+    EQUITY,
+    HALT,
+    LAST_SETTLED,
+    LOT,
+    LOTS,
+    OBS_OK,
+    OOD,
+    OUT_CAUSE,
+    OUT_LOTS,
+    OUT_REDUCE,
+    OUT_TARGET,
+    PERP,
+    STOP_OF,
+    TICK,
+    WARMUP_BARS,
+    WORKING,
+)
+from klined.kernels.memory import book_trade, book_trip, correlate_step, roll_day
+from klined.kernels.observe import DIM, observe, outside
+from klined.kernels.rows import Row
+
+NAN = float("nan")
+DECAY = 0.98  # of the covariance of returns: some fifty bars
+WHY_LIQUIDATION = float(Reason.LIQUIDATION)
+MACD = 6  # slot of the observation that the EMA cross reads
+
+# Rules of `lane_run`.
+GIVEN = 0.0  # targets are given
+EMA_CROSS = 1.0
+
+# W: scratch of fills and gate (both use the first ten), and how many fills there were.
+FILLS = 12
+NW = 16
+
+# D[symbol, bar]: one decision.
+TARGET = 0  # as the policy gave it
+REASON = 1
+DECIDED_LOTS = 2  # signed, 0 when nothing was ordered
+SHAPED = 3  # the target after shaping
+CAUSE = 4
+REDUCE = 5
+ND = 6
+
+# X[fill]: one execution.
+FILL_BAR = 0  # index of the bar
+FILL_SYMBOL = 1
+FILL_KIND = 2  # 0 an order, 1 a liquidation
+FILL_LOTS = 3
+FILL_TICKS = 4
+FILL_FEE = 5
+FILL_TIME = 6  # ms
+FILL_SETTLED = 7  # profit after fees of the round trip it closed, else NaN
+NX = 8
+
+Bars = Sequence[Sequence[Sequence[float]]]
+
+
+def lane_run(
+    A: Row,
+    Q: list[Row],
+    M: list[Row],
+    P: Row,
+    C: list[Row],
+    S: list[Row],
+    F: list[Row],
+    O: list[Row],
+    W: Row,
+    bars: Bars,
+    rates: Bars,
+    features: Sequence[Sequence[Row]],
+    box: list[Row],
+    targets: Sequence[Sequence[float]],
+    rule: float,
+    long: float,
+    short: float,
+    interval_ms: float,
+    n: int,
+    begin: int,
+    end: int,
+    E: Row,
+    D: Sequence[Sequence[Row]],
+    V: Sequence[Sequence[Row]],
+    X: Sequence[Row],
+) -> None:
+    """Take the lane through bars `begin` to `end` of `n` symbols.
+
+    `rates` (n, T, 2) are the funding rates due at a bar's open and within it, `features` (n, T, MARKET) the plan's
+    features where they were computed before, `targets` (n, T) what the policy wants under rule GIVEN; `long` and
+    `short` are the targets of the EMA cross. All but bars may be of length 0 in T.
+    """
+    for t in range(begin, end):
+        close_ms = market_bar(A, Q, M, P, W, bars, rates, interval_ms, n, t, X)
+        show_bar(A, Q, M, P, C, S, F, bars, features, close_ms, interval_ms, n, t)
+        if t < len(E):
+            E[t] = A[EQUITY]
+        warm = 1.0
+        for i in range(n):
+            seen = V[i][t] if t < len(V[i]) else O[i]
+            observe_bar(Q[i], features[i][t] if t < len(features[i]) else F[i], box, seen)
+            if not Q[i][BARS] >= P[WARMUP_BARS]:
+                warm = 0.0
+        for i in range(n):
+            if bars[i][t][4] > 0.0:
+                target = NAN
+                if warm != 0.0:
+                    if rule == EMA_CROSS:
+                        seen = V[i][t] if t < len(V[i]) else O[i]
+                        target = ema_cross(seen[MACD], long, short)
+                    else:
+                        target = targets[i][t]
+                why = gate_step(A, Q, M, P, C, n, i, target, close_ms, W)
+                if t < len(D[i]):
+                    tell(D[i][t], target, why, W)
+
+
+def open_step(
+    A: Row,
+    Q: list[Row],
+    M: list[Row],
+    P: Row,
+    C: list[Row],
+    S: list[Row],
+    F: list[Row],
+    O: list[Row],
+    W: Row,
+    bars: Bars,
+    rates: Bars,
+    features: Sequence[Sequence[Row]],
+    box: list[Row],
+    interval_ms: float,
+    n: int,
+    t: int,
+    E: Row,
+    X: Sequence[Row],
+) -> float:
+    """Bar `t` up to the observations in O; 1.0 once every symbol is warm, that is when the policy may be asked."""
+    close_ms = market_bar(A, Q, M, P, W, bars, rates, interval_ms, n, t, X)
+    show_bar(A, Q, M, P, C, S, F, bars, features, close_ms, interval_ms, n, t)
+    if t < len(E):
+        E[t] = A[EQUITY]
+    warm = 1.0
+    for i in range(n):
+        observe_bar(Q[i], features[i][t] if t < len(features[i]) else F[i], box, O[i])
+        if not Q[i][BARS] >= P[WARMUP_BARS]:
+            warm = 0.0
+    return warm
+
+
+def close_step(
+    A: Row,
+    Q: list[Row],
+    M: list[Row],
+    P: Row,
+    C: list[Row],
+    W: Row,
+    bars: Bars,
+    wanted: Row,
+    interval_ms: float,
+    n: int,
+    t: int,
+    D: Sequence[Sequence[Row]],
+) -> None:
+    """Bar `t` from the targets `wanted` (n) to the orders of the next bar."""
+    for i in range(n):
+        bar = bars[i][t]
+        if bar[4] > 0.0:
+            why = gate_step(A, Q, M, P, C, n, i, wanted[i], bar[0] + interval_ms, W)
+            if t < len(D[i]):
+                tell(D[i][t], wanted[i], why, W)
+
+
+def market_bar(
+    A: Row,
+    Q: list[Row],
+    M: list[Row],
+    P: Row,
+    W: Row,
+    bars: Bars,
+    rates: Bars,
+    interval_ms: float,
+    n: int,
+    t: int,
+    X: Sequence[Row],
+) -> float:
+    """What bar `t` did to orders and positions; the bar's close time. Orders of a symbol without a bar expire."""
+    close_ms = 0.0
+    for i in range(n):
+        q = Q[i]
+        bar = bars[i][t]
+        lots = q[WORKING]
+        q[WORKING] = 0.0
+        if bar[4] > 0.0:
+            close_ms = bar[0] + interval_ms
+            if lots != 0.0 or (q[LOTS] != 0.0 and M[i][PERP] != 0.0):
+                trade_bar(A, q, M[i], P, W, bar, rates[i], lots, close_ms, i, t, X)
+    return close_ms
+
+
+def trade_bar(
+    A: Row,
+    q: Row,
+    m: Row,
+    P: Row,
+    W: Row,
+    bar: Sequence[float],
+    rates: Sequence[Sequence[float]],
+    lots: float,
+    close_ms: float,
+    i: int,
+    t: int,
+    X: Sequence[Row],
+) -> None:
+    """One symbol with an order of `lots` or a perpetual position through its bar, in the order of `fills.fill_step`."""
+    o = bar[1]
+    funded = t < len(rates)
+    if funded and rates[t][0] != 0.0:
+        funding_step(A, q, m, rates[t][0], o, W)
+    held = q[LOTS]
+    if lots != 0.0 and market_step(A, q, m, lots, o, bar[2], bar[3], bar[5], bar[0], W) != 0.0:
+        book_fill(A, q, m, P, W, held, ORDER, bar[0], i, t, X)
+    if funded and rates[t][1] != 0.0:
+        funding_step(A, q, m, rates[t][1], o, W)
+    held = q[LOTS]
+    if held != 0.0 and liquidation_step(A, q, m, o, bar[2], bar[3], bar[5], close_ms - 1.0, W) != 0.0:
+        book_fill(A, q, m, P, W, held, LIQUIDATED, close_ms - 1.0, i, t, X)
+        if A[HALT] == 0.0:
+            A[HALT] = WHY_LIQUIDATION
+
+
+def book_fill(
+    A: Row,
+    q: Row,
+    m: Row,
+    P: Row,
+    W: Row,
+    held: float,
+    at: int,
+    time_ms: float,
+    i: int,
+    t: int,
+    X: Sequence[Row],
+) -> None:
+    """Count the execution that stands at W[at] in the gate's memory, and write it down; `held` were the lots before."""
+    lots = W[at]
+    fee = W[at + 2]
+    book_trade(A, time_ms, abs(lots) * m[LOT] * (W[at + 1] * m[TICK]), fee)
+    settled = NAN
+    if held != 0.0 and held * q[LOTS] <= 0.0:
+        settled = A[LAST_SETTLED]
+        book_trip(A, P, time_ms, settled)
+    k = int(W[FILLS])
+    W[FILLS] += 1.0
+    if k < len(X):
+        x = X[k]
+        x[FILL_BAR] = t
+        x[FILL_SYMBOL] = i
+        x[FILL_KIND] = 1.0 if at == LIQUIDATED else 0.0
+        x[FILL_LOTS] = lots
+        x[FILL_TICKS] = W[at + 1]
+        x[FILL_FEE] = fee
+        x[FILL_TIME] = time_ms
+        x[FILL_SETTLED] = settled
+
+
+def show_bar(
+    A: Row,
+    Q: list[Row],
+    M: list[Row],
+    P: Row,
+    C: list[Row],
+    S: list[Row],
+    F: list[Row],
+    bars: Bars,
+    features: Sequence[Sequence[Row]],
+    close_ms: float,
+    interval_ms: float,
+    n: int,
+    t: int,
+) -> None:
+    """Features and gauges of every symbol, then the account at the new marks, then the stops."""
+    for i in range(n):
+        bar = bars[i][t]
+        if bar[4] > 0.0:
+            if t >= len(features[i]):
+                eth15_step(S[i], bar, F[i])
+            mark_step(Q[i], close_ms, interval_ms, bar[1], bar[2], bar[3], bar[4], bar[5])
+    account_mark(A, Q, M, P, n, close_ms)
+    roll_day(A, close_ms)
+    correlate_step(C, Q, n, DECAY)
+    for i in range(n):
+        q = Q[i]
+        if q[LOTS] != 0.0 or q[STOP_OF] != 0.0:
+            bar = bars[i][t]
+            if bar[4] > 0.0:
+                exit_step(Q, P, M, i, bar[2], bar[3])
+
+
+def observe_bar(q: Row, features: Row, box: list[Row], seen: Row) -> None:
+    """What the policy sees of one symbol, and how far that lies outside `box` (2, DIM), where there is one."""
+    q[OBS_OK] = observe(features, q, 0.0, seen)
+    if len(box) > 0:
+        q[OOD] = outside(box[0], box[1], seen, DIM)
+
+
+def ema_cross(macd: float, long: float, short: float) -> float:
+    """The target of the rule of that name; NaN where there is no MACD yet."""
+    if macd > 0.0:
+        return long
+    if macd < 0.0:
+        return short
+    return 0.0 if macd == 0.0 else NAN
+
+
+def tell(d: Row, target: float, why: float, W: Row) -> None:
+    """Write one decision down."""
+    d[TARGET] = target
+    d[REASON] = why
+    d[DECIDED_LOTS] = W[OUT_LOTS]
+    d[SHAPED] = W[OUT_TARGET]
+    d[CAUSE] = W[OUT_CAUSE]
+    d[REDUCE] = W[OUT_REDUCE]
