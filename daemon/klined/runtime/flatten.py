@@ -32,6 +32,8 @@ class Flatten:
 
         The flag stays set when it is not flat.
         """
+        await self._outbox.commit()
+        await self._journal.flush()  # the flag must not outlive bars of a group that a kill loses
         await self._journal.remember(FLAG, why)
         self._trader.hold(FLAG)
         flat = False
