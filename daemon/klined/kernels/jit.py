@@ -80,7 +80,11 @@ def _compiled(name: str) -> Kernels:
 
     def build(function: FunctionType) -> object:
         with _cached_in(numba, folder):
-            return numba.njit(cache=folder is not None, boundscheck=name == "checked", forceinline=True)(function)
+            # Without _nrt every view of a row counts references atomically, which costs more than the arithmetic;
+            # kernels allocate nothing, so there is nothing to count.
+            return numba.njit(cache=folder is not None, boundscheck=name == "checked", forceinline=True, _nrt=False)(
+                function
+            )
 
     twins: dict[str, ModuleType] = {}
     return Kernels(name, lambda noun: _twin(noun, name, build, twins))
