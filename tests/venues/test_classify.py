@@ -38,7 +38,7 @@ def read(shared_data: Path, name: str) -> list[str]:
     return (shared_data / "fixtures/binance_docs" / name).read_text(encoding="utf-8").splitlines()
 
 
-DOUBTED = {
+DOUBTED: dict[str, Answer | NoAnswer] = {
     "5xx": Answer(500, b"oops"),
     "503 unknown": coded(503, -1000, "Unknown error, please check your request or try again later."),
     "502 html": Answer(502, HTML),
@@ -69,7 +69,7 @@ def test_an_answer_that_proves_nothing_is_doubted(name: str, rules: Rules) -> No
     assert proof(DOUBTED[name], rules) is Doubtful
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Answer | NoAnswer, Reaction]] = {
     "never sent": (NoAnswer(sent=False, why="refused"), Reaction.NONE),
     "-1008 throttled": (coded(503, -1008, "throttled by system-level protection"), Reaction.NONE),
     "-1021": (coded(400, -1021), Reaction.CLOCK),
