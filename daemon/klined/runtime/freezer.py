@@ -1,11 +1,10 @@
 """Snapshots of the running daemon: what is taken with each record, and how a start continues from it."""
 
 import hashlib
-
-from msgspec.structs import replace
+from collections.abc import Sequence
 
 from klined.config.settings import Settings
-from klined.domain import Purpose, Recovered
+from klined.domain import Bar, Batch, Purpose, Recovered
 from klined.errors import StateError
 from klined.kernels.layout import KERNEL_ABI
 from klined.ports import Clock, Policy, Venue
@@ -52,7 +51,13 @@ class Freezer:
         if isinstance(self._clock, FeedClock):
             self._clock.time_ms = trader.time_ms
         if trader.last is not None:  # an in-process market stores no quiet bars: show it where it stands
-            self._venue.on_batch(replace(trader.last, purpose=Purpose.WARMUP))
+            self._show(trader.last.bars)
+
+    def _show(self, bars: Sequence[Bar | None]) -> None:
+        """Tell the venue the last bar of every symbol at the close it belongs to, for warm-up."""
+        for time_ms in sorted({bar.open_time_ms for bar in bars if bar is not None}):
+            then = tuple(bar if bar is not None and bar.open_time_ms == time_ms else None for bar in bars)
+            self._venue.on_batch(Batch(time_ms + self._interval_ms, then, Purpose.WARMUP))
 
     def _plan_hash(self) -> str:
         return hashlib.sha256(self._trader.engine.plan.canonical()).hexdigest()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from klined.domain import Batch, News, Verdict
 from klined.ports import Choice, Clock, Feed, Policy, Venue
+from klined.runtime.hop import Hop
 from klined.runtime.outbox import Outbox
 from klined.runtime.stages import executor, feed, gate, indicators, policy
 from klined.trader.trader import Trader
@@ -45,11 +46,11 @@ class Pipeline:
     ) -> None:
         self.feed, self.policy, self.venue, self.clock = feed, policy, venue, clock
         self.trader, self.outbox, self.progress, self.set_time = trader, outbox, progress, set_time
-        self.bars: asyncio.Queue[Batch | None] = asyncio.Queue(QUEUE_SIZE)
-        self.observations: asyncio.Queue[Seen | None] = asyncio.Queue(QUEUE_SIZE)
-        self.targets: asyncio.Queue[Wanted | None] = asyncio.Queue(QUEUE_SIZE)
-        self.approved: asyncio.Queue[Judged | None] = asyncio.Queue(QUEUE_SIZE)
-        self.permits: asyncio.Queue[None] = asyncio.Queue(1)
+        self.bars: Hop[Batch | None] = Hop(QUEUE_SIZE)
+        self.observations: Hop[Seen | None] = Hop(QUEUE_SIZE)
+        self.targets: Hop[Wanted | None] = Hop(QUEUE_SIZE)
+        self.approved: Hop[Judged | None] = Hop(QUEUE_SIZE)
+        self.permits: Hop[None] = Hop(1)
         self.between: list[Callable[[], bool]] = []  # run before a batch is admitted; done when they return True
         self.backlog: deque[Batch] = deque()  # refilled at start, admitted before the feed's own
         self.stopping = False

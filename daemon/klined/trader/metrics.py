@@ -16,7 +16,7 @@ from math import sqrt
 from msgspec import Struct
 
 YEAR_MS = 365 * 86_400_000
-RING = 4_096  # returns kept for VaR and CVaR
+RING = 1_440  # returns kept for VaR and CVaR: a day of minutes, and no more than a snapshot should carry
 
 
 class Performance(Struct, frozen=True):
