@@ -59,6 +59,13 @@ class Batch(Struct, frozen=True, gc=False):
     bars: tuple[Bar | None, ...]  # in configured order; None where none came within the grace
     purpose: Purpose = Purpose.TRADE
 
+    def over(self, earlier: "Batch | None") -> "Batch":
+        """This batch, with the bars of `earlier` where it has none."""
+        if earlier is None or None not in self.bars:
+            return self
+        bars = (bar or old for bar, old in zip(self.bars, earlier.bars, strict=True))
+        return Batch(self.close_time_ms, tuple(bars), self.purpose)
+
 
 class Side(StrEnum):
     BUY = "buy"

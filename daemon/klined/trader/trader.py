@@ -87,7 +87,7 @@ class Trader:
         self.actions: deque[Action] = deque()
         self.minutes = Minutes()
         self.time_ms = 0  # close of the last batch
-        self.last: Batch | None = None
+        self.last: Batch | None = None  # the last batch, with the last bar of every symbol, however old
         self.gaps = 0
         self.box: Box | None = None  # what the policy saw in training
         self.warm = False  # whether the indicators of every symbol have seen enough bars
@@ -112,7 +112,7 @@ class Trader:
                 mark_step(q, close_ms, interval_ms, bar.open, bar.high, bar.low, bar.close, bar.volume)
                 if batch.purpose is not Purpose.TRADE:
                     q[at.GAPPED] = 1.0
-        self.last = batch
+        self.last = batch.over(self.last)
         self.book.mark(close_ms)
         self.gate.begin(batch)
         if not self.warm:
