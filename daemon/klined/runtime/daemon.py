@@ -23,6 +23,7 @@ from klined.runtime.health import Health
 from klined.runtime.observing import Bus
 from klined.runtime.outbox import Outbox
 from klined.runtime.pipeline import Pipeline
+from klined.runtime.reconciling import Reconciling
 from klined.runtime.report import Report
 from klined.runtime.signals import Signals
 from klined.trader.trader import Trader
@@ -30,7 +31,6 @@ from klined.trader.trader import Trader
 PAUSED = "paused"
 EXIT_OK, EXIT_FAILED, EXIT_NOT_FLAT = 0, 1, 5
 SETTLE_WAIT_S = 0.5
-LOOK_AGAIN_S = 2.0  # between two looks at an account that differs
 
 log = structlog.get_logger()
 
@@ -62,12 +62,14 @@ class Daemon:
         bus: Bus,
         freezer: Freezer,
         warmup_bars: int,
+        reconciling: Reconciling | None = None,  # with a venue behind a wire
     ) -> None:
         self.settings, self.clock, self.journal, self.feed, self.venue = settings, clock, journal, feed, venue
         self.trader, self.pipeline, self.outbox, self.bus = trader, pipeline, outbox, bus
         self.health = Health(clock)
         self.flatten = Flatten(venue=venue, journal=journal, clock=clock, trader=trader, outbox=outbox)
-        self.freezer, self._warmup_bars = freezer, warmup_bars
+        self.freezer, self._warmup_bars, self._reconciling = freezer, warmup_bars, reconciling
+        pipeline.beside += reconciling.works() if reconciling is not None else []
         self._flattening: asyncio.Task[bool] | None = None
         self.stop_why = "the market ended"
         self.report: Report | None = None
@@ -144,13 +146,23 @@ class Daemon:
         self.freezer.restore(recovered)
         self.venue.load(await self.journal.venue_rows())
         await self._settle(recovered)
+        fresh = self._reconciling is not None and not self.trader.time_ms
+        if fresh:  # what the account holds already is valued at the marks of the warm-up
+            await self._catch_up()
         await self._reconcile()
-        self.trader.release(FLAG)  # a snapshot taken in a flatten says paused
         if PAUSED in recovered.memory:
             self.trader.hold(PAUSED)
-        if FLAG in recovered.memory:
+        if FLAG not in recovered.memory:
+            self.trader.release(FLAG)  # a snapshot taken in a flatten says paused
+        else:
+            self.trader.hold(FLAG)
             log.warning("flatten.resumed", why=recovered.memory[FLAG])
             await self.flatten.run(recovered.memory[FLAG], self.settings.runtime.flatten_deadline_s)
+        if not fresh:
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """Show the indicators the past, or queue what was missed."""
         for batch in await self.feed.history(self._warmup_bars, self.trader.time_ms or None):
             if batch.purpose is Purpose.WARMUP:
                 self.trader.show(batch)
@@ -206,12 +218,10 @@ class Daemon:
             await self.outbox.send()
 
     async def _reconcile(self) -> None:
-        earlier = None
-        if not self.venue.in_process:  # its reads may lag, so a difference must be seen twice
-            earlier = self.trader.differences(await self.venue.account())
-            if earlier:
-                await asyncio.sleep(LOOK_AGAIN_S)
-        self.trader.reconcile(await self.venue.account(), self.clock.now_ms(), earlier)
+        if self._reconciling is not None:
+            await self._reconciling.begin()
+            return
+        self.trader.reconcile(await self.venue.account(), self.clock.now_ms())
         await self.outbox.send()
 
     def _reload(self) -> None:
