@@ -28,11 +28,13 @@ from klined.runtime.freezer import Freezer
 from klined.runtime.observing import Bus
 from klined.runtime.outbox import Outbox
 from klined.runtime.pipeline import Pipeline
+from klined.store.bars import BarStore
 from klined.trader.book import Book, Costs
 from klined.trader.engine import Engine
 from klined.trader.executor import Executor, Patience
 from klined.trader.ids import ClientIds
 from klined.trader.limits import Limits
+from klined.trader.manifest import Manifest, check_plan
 from klined.trader.metrics import Metrics
 from klined.trader.plans import PLANS, Plan
 from klined.trader.risk import Gate
@@ -115,10 +117,23 @@ def shipped() -> str:
     return path
 
 
+def fitting_plan(settings: Settings, policy: Policy) -> Plan:
+    """The plan of `policy`, once its manifest was found to fit it and the bars it will see.
+
+    Raises:
+        ModelError: names the field or feature that differs.
+    """
+    plan = make_plan(policy)
+    manifest = getattr(policy, "manifest", None)
+    if isinstance(manifest, Manifest):
+        check_plan(manifest, plan, settings.market.interval_ms)
+    return plan
+
+
 def training_box(policy: Policy) -> Box | None:
     """Lowest and highest value of each feature in training; None for a rule, which was not trained."""
     manifest = getattr(policy, "manifest", None)
-    return None if manifest is None else (manifest.lows(), manifest.highs())
+    return (manifest.lows(), manifest.highs()) if isinstance(manifest, Manifest) else None
 
 
 def make_plan(policy: Policy) -> Plan:
@@ -134,6 +149,7 @@ async def assemble(
     journal: Durable,
     observers: Sequence[Observer] = (),
     installation: str,
+    bars: BarStore | None = None,
     forgiving: bool = False,
 ) -> Daemon:
     """One daemon, not yet started.
@@ -143,14 +159,14 @@ async def assemble(
     """
     clock = FeedClock() if settings.market.feed_name in {"generated", "recorded"} else SystemClock()
     policy = make_policy(settings)
-    plan = make_plan(policy)
+    plan = fitting_plan(settings, policy)
     instruments = make_instruments(settings)
     venue, feed = make_venue(settings, instruments), make_feed(settings)
-    trader = make_trader(settings, instruments, plan, installation, patient=not venue.in_process)
+    trader = make_trader(settings, instruments, policy, plan, installation, patient=not venue.in_process)
     trader.box = training_box(policy)
     trader.gate.trust(verified=True)  # a policy that could not be verified was refused above
 
-    freezer = Freezer(settings, trader, policy, venue, clock)
+    freezer = Freezer(settings, trader=trader, policy=policy, venue=venue, clock=clock, bars=bars)
     bus = Bus(observers)
     outbox = Outbox(
         venue=venue, journal=journal, clock=clock, trader=trader, snapshot=freezer.take, bus=bus, forgiving=forgiving
@@ -182,13 +198,19 @@ async def assemble(
 
 
 def make_trader(
-    settings: Settings, instruments: Sequence[Instrument], plan: Plan, installation: str, *, patient: bool
+    settings: Settings,
+    instruments: Sequence[Instrument],
+    policy: Policy,
+    plan: Plan,
+    installation: str,
+    *,
+    patient: bool,
 ) -> Trader:
     """The account of these settings. `patient`: the venue may answer late, so working orders are asked for."""
     costs, interval_ms = settings.costs, settings.market.interval_ms
     assumed = Costs(half_spread=costs.half_spread_bps * BPS, impact=costs.impact, participation=costs.participation)
     book = Book(instruments, {instruments[0].quote: settings.paper.balance}, assumed)
-    make_limits(settings, plan).write(book.P.row[0])
+    make_limits(settings, policy, plan).write(book.P.row[0])
     rows = (book.A.row[0], book.Q.row, book.M.row, book.P.row[0], book.C.row)
     gate = Gate(instruments, *rows, ClientIds(installation))
     executor = Executor(Patience() if patient else Patience(working_ask_ms=0))
@@ -202,12 +224,20 @@ def make_trader(
     )
 
 
-def make_limits(settings: Settings, plan: Plan) -> Limits:
-    """The gate's limits: sections risk and exits, and what plan and policy ask for."""
+def make_limits(settings: Settings, policy: Policy, plan: Plan) -> Limits:
+    """The gate's limits: sections risk and exits, and what plan and policy ask for.
+
+    Deadband and largest change belong to what a policy learned: its manifest's hold where the settings give none.
+    """
     risk, exits = settings.risk, settings.exits
     known = {field.name for field in fields(Limits)}
     told = ((name, getattr(risk, name)) for name in type(risk).model_fields if name in known)
     given = {name: value for name, value in told if value is not None}
+    manifest = getattr(policy, "manifest", None)
+    if isinstance(manifest, Manifest):
+        for name in ("deadband", "max_change"):
+            if settings.origin(f"risk.{name}") == "default":
+                given[name] = getattr(manifest.action, name)
     return Limits(
         **given,
         warmup_bars=plan.warmup_bars,

@@ -3,21 +3,36 @@
 import hashlib
 from collections.abc import Sequence
 
+import structlog
+
 from klined.config.settings import Settings
 from klined.domain import Bar, Batch, Purpose, Recovered
 from klined.errors import StateError
 from klined.kernels.layout import KERNEL_ABI
 from klined.ports import Clock, Policy, Venue
 from klined.runtime.clock import FeedClock
+from klined.store.bars import BarStore
 from klined.store.snapshots import Header, pack, platform_class, require, unpack
 from klined.trader.trader import Trader
+
+log = structlog.get_logger()
 
 
 class Freezer:
     """Takes and restores. `policy` is the one that decides; a reload replaces it here too."""
 
-    def __init__(self, settings: Settings, trader: Trader, policy: Policy, venue: Venue, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        trader: Trader,
+        policy: Policy,
+        venue: Venue,
+        clock: Clock,
+        bars: BarStore | None,
+    ) -> None:
         self.policy = policy
+        self._bars = bars
         self._interval_ms = settings.market.interval_ms
         self._trader, self._venue, self._clock = trader, venue, clock
 
@@ -41,11 +56,15 @@ class Freezer:
         if recovered.snapshot is None:
             return
         header, sections = unpack(recovered.snapshot)
-        require(header, plan_hash=self._plan_hash(), kernel_abi=KERNEL_ABI)
+        same_plan = header.plan_hash == self._plan_hash()
+        require(header, plan_hash=header.plan_hash, kernel_abi=KERNEL_ABI)
         trader = self._trader
         try:
-            trader.load(sections)
-            self.policy.restore(sections["policy"])
+            trader.load(sections, with_engine=same_plan)
+            if same_plan:
+                self.policy.restore(sections["policy"])
+            else:
+                self._warm()
         except (KeyError, ValueError) as error:
             raise StateError(f"the snapshot does not fit these settings ({error}); use another --state") from error
         if isinstance(self._clock, FeedClock):
@@ -58,6 +77,15 @@ class Freezer:
         for time_ms in sorted({bar.open_time_ms for bar in bars if bar is not None}):
             then = tuple(bar if bar is not None and bar.open_time_ms == time_ms else None for bar in bars)
             self._venue.on_batch(Batch(time_ms + self._interval_ms, then, Purpose.WARMUP))
+
+    def _warm(self) -> None:
+        """Another feature plan than the snapshot's: show the engine the stored bars; the gate waits for what lacks."""
+        engine = self._trader.engine
+        for i, instrument in enumerate(self._trader.instruments):
+            stored = self._bars.latest(instrument.symbol, engine.plan.warmup_bars) if self._bars is not None else []
+            for bar in stored:
+                engine.step(i, bar)
+            log.warning("engine.rewarmed", symbol=instrument.symbol, bars=len(stored), needed=engine.plan.warmup_bars)
 
     def _plan_hash(self) -> str:
         return hashlib.sha256(self._trader.engine.plan.canonical()).hexdigest()

@@ -11,7 +11,8 @@ can be full, and what a decision saw never depends on how tasks were scheduled.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ class Pipeline:
         self.approved: Hop[Judged | None] = Hop(QUEUE_SIZE)
         self.permits: Hop[None] = Hop(1)
         self.between: list[Callable[[], bool]] = []  # run before a batch is admitted; done when they return True
+        self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []  # run as long as the stages do
         self.backlog: deque[Batch] = deque()  # refilled at start, admitted before the feed's own
         self.stopping = False
         self._feeding: asyncio.Task[None] | None = None
@@ -71,6 +73,7 @@ class Pipeline:
             deciding = group.create_task(executor(self), name="executor")
             side = [group.create_task(self.outbox.settle(), name="settle")]
             side.append(group.create_task(self.outbox.listen(), name="listen"))
+            side += [group.create_task(work()) for work in self.beside]
             if self.stopping:
                 self._feeding.cancel()
             await asyncio.wait({deciding})

@@ -27,6 +27,7 @@ from klined.runtime import log
 from klined.runtime.assembly import assemble
 from klined.runtime.control import Control
 from klined.runtime.daemon import Daemon
+from klined.runtime.housekeeping import keep_house
 from klined.runtime.loop import VirtualLoop
 from klined.runtime.narrator import Narrator
 from klined.runtime.reload import Reload
@@ -87,8 +88,8 @@ def _locked(
 
 async def _serve(settings: Settings, reread: Reread) -> int:
     recent = Recent()
-    daemon, journal = await _live(settings, [recent, Logger()])
     bars = BarStore(settings.state_dir / BARS)
+    daemon, journal = await _live(settings, [recent, Logger()], bars)
     daemon.pipeline.progress = partial(_progress, daemon, bars)
     reload = Reload(daemon, bars, reread, changes)
     control = Control(settings.control_socket, Verbs(daemon, recent, reload).table())
@@ -101,6 +102,7 @@ async def _serve(settings: Settings, reread: Reread) -> int:
         logger.info("daemon.ready", version=__version__, mode=daemon.mode.value, seq=daemon.trader.minutes.seq)
         tasks.add(asyncio.create_task(control.start()))
         tasks.add(asyncio.create_task(_watch(daemon)))
+        tasks.add(asyncio.create_task(keep_house(settings, journal, bars)))
 
     daemon.on_reload, daemon.on_ready = on_reload, on_ready
     try:
@@ -117,8 +119,8 @@ async def _serve(settings: Settings, reread: Reread) -> int:
 
 async def _demo(settings: Settings, say: Say) -> int:
     narrator = Narrator(say)
-    daemon, journal = await _live(settings, [narrator])
     bars = BarStore(settings.state_dir / BARS)
+    daemon, journal = await _live(settings, [narrator], bars)
     daemon.pipeline.progress = partial(_progress, daemon, bars)
     narrator.greet(settings, daemon.pipeline.policy.name)
     code = await daemon.serve()
@@ -144,14 +146,17 @@ async def _replay(settings: Settings, told: dict[str, object]) -> int:
     return code
 
 
-async def _live(settings: Settings, observers: Sequence[Observer]) -> tuple[Daemon, AsyncJournal]:
+async def _live(settings: Settings, observers: Sequence[Observer], bars: BarStore) -> tuple[Daemon, AsyncJournal]:
     journal = await AsyncJournal.open(settings.state_dir / JOURNAL)
     known = (await journal.recover()).memory.get(INSTALLATION)
     if known is None:
         # A generated market must decide alike wherever it runs, down to the client ids.
         known = REPLAY_ID if settings.market.feed_name == "generated" else secrets.token_hex(4)
         await journal.remember(INSTALLATION, known)
-    return await assemble(settings, journal=journal, observers=observers, installation=known, forgiving=True), journal
+    daemon = await assemble(
+        settings, journal=journal, observers=observers, installation=known, bars=bars, forgiving=True
+    )
+    return daemon, journal
 
 
 async def _close(daemon: Daemon, journal: AsyncJournal | SyncJournal, code: int) -> Path | None:

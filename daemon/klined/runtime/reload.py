@@ -12,7 +12,7 @@ from klined.config.settings import Settings
 from klined.errors import ConfigError, ModelError
 from klined.ports import Policy
 from klined.runtime import log
-from klined.runtime.assembly import make_limits, make_plan, make_policy, training_box
+from klined.runtime.assembly import fitting_plan, make_limits, make_policy, training_box
 from klined.runtime.daemon import Daemon
 from klined.store.bars import BarStore
 from klined.trader.engine import Engine
@@ -57,7 +57,7 @@ class Reload:
             ModelError: too few bars are stored.
         """
         trader = self._daemon.trader
-        plan = make_plan(policy)
+        plan = fitting_plan(self._daemon.settings, policy)
         if plan == trader.engine.plan:
             return None
         engine = Engine(plan, len(trader.instruments))
@@ -82,7 +82,7 @@ class Reload:
             daemon.trader.engine = self._warmed(policy) or daemon.trader.engine
             daemon.trader.box = training_box(policy)
             daemon.pipeline.policy = daemon.freezer.policy = policy
-        make_limits(new, daemon.trader.engine.plan).write(daemon.trader.book.P.row[0])
+        make_limits(new, daemon.pipeline.policy, daemon.trader.engine.plan).write(daemon.trader.book.P.row[0])
         log.configure(new.log.level, new.log.format)
         daemon.settings = new
         daemon.trader.note("info", "settings.reloaded", policy=daemon.pipeline.policy.name)

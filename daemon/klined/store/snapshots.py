@@ -99,4 +99,4 @@ def platform_class() -> str:
 
 
 _REMEDY = "restore a backup with `klined state restore FILE`"
-_REWARM = "warm up from stored bars instead (`klined run --rewarm`), or go back to the former policy"
+_REWARM = "go back to the klined that wrote it and flatten there, or begin anew with another --state"

@@ -312,10 +312,11 @@ class Trader:
         clock = _json.encode((self.minutes.seq, self.time_ms, self.gaps, self.last))
         return {**self.book.sections(), "engine": self.engine.dump(), "metrics": self.metrics.dump(), "clock": clock}
 
-    def load(self, sections: Mapping[str, bytes]) -> None:
+    def load(self, sections: Mapping[str, bytes], *, with_engine: bool = True) -> None:
         """Continue from `sections`. Raises: KeyError, ValueError when they do not fit."""
         self.book.load(sections)
-        self.engine.load(sections["engine"])
+        if with_engine:
+            self.engine.load(sections["engine"])
         self.metrics.load(sections["metrics"])
         self.minutes.seq, self.time_ms, self.gaps, self.last = _clock.decode(sections["clock"])
         self.warm = min(self.engine.bars) >= self.engine.plan.warmup_bars
