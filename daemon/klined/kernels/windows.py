@@ -19,6 +19,7 @@ from klined.kernels.rows import Row
 NAN = float("nan")
 MOMENTS_HEAD = 4
 FLOW_HEAD = 3
+SUM_HEAD = 2
 OUTWEIGHED = 1e-6  # of the leaving value's square (or volume): less than this stays, and the sums are counted anew
 
 
@@ -137,3 +138,55 @@ def flow_recount(S: Row, at: int, n: int) -> tuple[float, float]:
     S[at + 1] = net
     S[at + 2] = gross
     return net, gross
+
+
+def sum_size(n: int) -> int:
+    return SUM_HEAD + n
+
+
+def lag_size(n: int) -> int:
+    return 1 + n
+
+
+def sum_step(S: Row, at: int, n: int, x: float) -> float:
+    """Sum of the last n values; first value with the n-th `x`. State: cursor, sum, ring."""
+    cursor = int(S[at])
+    if cursor < n:
+        S[at + 2 + cursor] = x
+        S[at] = cursor + 1.0
+        return sum_recount(S, at, n) if cursor + 1 == n else NAN
+    slot = at + 2 + cursor - n
+    old = S[slot]
+    S[slot] = x
+    total = S[at + 1] + (x - old)
+    if cursor == n + n - 1:
+        S[at] = float(n)
+        return sum_recount(S, at, n)
+    S[at] = cursor + 1.0
+    if abs(total) < OUTWEIGHED * abs(old):
+        return sum_recount(S, at, n)
+    S[at + 1] = total
+    return total
+
+
+def sum_recount(S: Row, at: int, n: int) -> float:
+    """Count the sum of a full ring anew. O(n)."""
+    total = 0.0
+    for slot in range(at + 2, at + 2 + n):
+        total += S[slot]
+    S[at + 1] = total
+    return total
+
+
+def lag_step(S: Row, at: int, n: int, x: float) -> float:
+    """The value n before `x`; first value with the (n + 1)-th `x`. State: cursor, ring. O(1)."""
+    cursor = int(S[at])
+    if cursor < n:
+        S[at + 1 + cursor] = x
+        S[at] = cursor + 1.0
+        return NAN
+    slot = at + 1 + cursor - n
+    old = S[slot]
+    S[slot] = x
+    S[at] = float(n) if cursor == n + n - 1 else cursor + 1.0
+    return old
