@@ -46,8 +46,8 @@ def row(
     required = " and ".join(
         words
         for words in (
-            "" if at_least is None else f">= {at_least:,g}",
-            "" if at_most is None else f"<= {at_most:,g}",
+            "" if at_least is None else f">= {at_least:,.10g}",
+            "" if at_most is None else f"<= {at_most:,.10g}",
             "" if ratio_min is None else f">= {ratio_min:g} x baseline",
         )
         if words
