@@ -55,8 +55,8 @@ class World(Struct, frozen=True):
     def whole(self) -> "World":
         return replace(self, first=0, rows=0)
 
-    def settings(self, data: Path, state: Path, policy: str, more: Sequence[str] = ()) -> Settings:
-        """Settings of its replay by `policy` in the state directory `state`, beside which cut files are put."""
+    def overrides(self, data: Path, state: Path, policy: str, more: Sequence[str] = ()) -> list[str]:
+        """What tells its replay by `policy` in the state directory `state`, beside which cut files are put."""
         files = [data / name for name in self.files]
         if self.first or self.rows:
             files = [self._cut(path, state.parent / f"{state.name}.cut") for path in files]
@@ -72,7 +72,11 @@ class World(Struct, frozen=True):
         }
         if self.kind == "perp":
             given["market.funding_file"] = str(data / FUNDING)
-        return load(None, [*(f"{key}={value}" for key, value in given.items()), *self.more, *more], environ={})
+        return [*(f"{key}={value}" for key, value in given.items()), *self.more, *more]
+
+    def settings(self, data: Path, state: Path, policy: str, more: Sequence[str] = ()) -> Settings:
+        """The settings of its replay; see `overrides`."""
+        return load(None, self.overrides(data, state, policy, more), environ={})
 
     def _cut(self, path: Path, folder: Path) -> Path:
         folder.mkdir(exist_ok=True)
