@@ -17,6 +17,7 @@ from benchmarks.table import Row, row
 from klined.backtest.history import History
 from klined.backtest.lanes import EmaCross, Terms, run
 from klined.config.load import load
+from klined.policies.registry import load_policy
 from klined.runtime.assembly import make_instruments, make_limits
 from klined.trader.book import Costs
 from klined.trader.plans import ETH15
@@ -33,7 +34,7 @@ def measured() -> tuple[float, int]:
     history = History(bars.MINUTE_MS, rows[np.newaxis], np.zeros((1, 0, 2)), rows[:, 0].astype(np.int64))
     costs = settings.costs
     terms = Terms(
-        make_limits(settings, ETH15),
+        make_limits(settings, load_policy("ema_cross"), ETH15),
         Costs(half_spread=costs.half_spread_bps * 1e-4, impact=costs.impact, participation=costs.participation),
         float(settings.paper.balance),
     )
