@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from klined.config.settings import Settings
-from klined.errors import ConfigError
+from klined.errors import ConfigError, ModelError
 from klined.policies.rules import EmaCross
 from klined.ports import Choice
 from klined.runtime.assembly import shipped
@@ -50,7 +50,7 @@ def test_rule_decides_on_every_real_market_as_it_did(shared_data: Path, tmp_path
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=NAMES)
-def test_shipped_network_decides_on_every_real_market_as_it_did(
+def test_shipped_network_decides_on_every_real_minute_market_as_it_did_and_refuses_others(
     shared_data: Path, tmp_path: Path, world: World
 ) -> None:
     try:
@@ -58,7 +58,12 @@ def test_shipped_network_decides_on_every_real_market_as_it_did(
     except ConfigError as error:
         pytest.skip(str(error))
     state = tmp_path / "state"
-    told = replayed(world.settings(shared_data, state, "onnx"))
+    settings = world.settings(shared_data, state, "onnx")
+    if world.timeframe != "1m":
+        with pytest.raises(ModelError, match="bar_interval_ms is 60000"):
+            run_replay(settings, {})
+        return
+    told = replayed(settings)
     must_equal(f"{world.name}/onnx", state / "journal.db", told, network=True)
 
 
