@@ -24,7 +24,20 @@ PAGES = (*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md")))
 SOURCES = (ROOT / "daemon", ROOT / "plugins", ROOT / "models")
 
 EVENT = re.compile(r"^[a-z][a-z_]*(\.[a-z][a-z_]*)+$")
-SPEAKERS = {"debug", "info", "warning", "error", "exception", "critical", "note", "Alert", "Event", "event", "emit"}
+SPEAKERS = {
+    "debug",
+    "info",
+    "warning",
+    "error",
+    "exception",
+    "critical",
+    "note",
+    "Alarm",
+    "Alert",
+    "Event",
+    "event",
+    "emit",
+}
 """Names of the calls that tell an event; the event's name is a literal among their first arguments."""
 LEVELS = {"debug", "info", "warning", "error"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
