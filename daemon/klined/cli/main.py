@@ -51,6 +51,7 @@ VERBS = {
     "trades": Verb("Look back", "history", "every fill, as table, CSV or JSON lines", "klined trades --csv"),
     "explain": Verb("Look back", "history", "one order from its bar to its fills", "klined explain k-7f3a-17"),
     "replay": Verb("Research", "running", "recorded bars through the same pipeline", "klined replay ETHUSDT-1m.csv.gz"),
+    "sandbox": Verb("Research", "sandbox", "a Binance-compatible exchange on loopback", "klined sandbox --speed 60"),
     "record": Verb("Research", "record", "store a feed's raw frames", "klined record frames.jsonl.gz --minutes 60"),
     "state": Verb("Keep", "state", "show, backup or restore the state directory", "klined state backup state.bak"),
 }
@@ -112,9 +113,11 @@ def _parser(name: str, add_arguments: Callable[[Parser], None] | None) -> Parser
 
 
 def _failed(error: Exception, code: int, args: argparse.Namespace, sentence: str = "") -> int:
+    from klined.config.masks import masked  # noqa: PLC0415 - errors quote requests, and requests are signed
+
     if args.verbose:
-        traceback.print_exception(error)
-    sentence = sentence or str(error) or type(error).__name__
+        print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    sentence = masked(sentence or str(error) or type(error).__name__)
     print(f"klined: {sentence}", file=sys.stderr)
     if args.json:
         print(json.dumps({"ok": False, "error": sentence, "code": code}))
