@@ -113,7 +113,11 @@ def read_credentials(directory: Path) -> Layer:
         ConfigError: a credential cannot be read.
     """
     layer = Layer()
-    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+    try:
+        paths = sorted(directory.iterdir()) if directory.is_dir() else []
+    except OSError as error:
+        raise ConfigError(f"cannot read the credentials in {directory}: {error.strerror}") from error
+    for path in paths:
         if path.name.upper().startswith(PREFIX):
             value = _text(path).rstrip("\r\n")
             _put_variable(layer, path.name.upper(), value, Place(CREDENTIALS_RANK, 0, str(path), value))

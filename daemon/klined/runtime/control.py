@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from klined.config.masks import masked
 from klined.errors import KlinedError
 
 LINE_MAX = 64 * 1024
@@ -54,7 +55,7 @@ class Control:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 line = await reader.readline()
             answer = await self._answer(line)
-            writer.write(json.dumps(answer, default=str).encode() + b"\n")
+            writer.write(masked(json.dumps(answer, default=str)).encode() + b"\n")
             await writer.drain()
         except (TimeoutError, ValueError, ConnectionError) as error:
             log.debug("control.dropped", why=str(error))

@@ -1,59 +1,46 @@
 """The log: key=value on a terminal, one JSON object a line otherwise; secrets never pass.
 
-Under journald (`$JOURNAL_STREAM`) a line carries its priority as `<N>` and no time stamp of its own.
+Under journald (`$JOURNAL_STREAM`) a line carries its priority as `<N>` and no time stamp of its own. What libraries
+log, and what nobody caught, goes the same way, so nothing reaches stderr unmasked.
 """
 
 import logging
 import os
-import re
 import sys
+import threading
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import Any
 
 import structlog
 
-SECRET_KEYS = frozenset({"api_key", "api_secret", "secret", "signature", "listenkey", "authorization", "x-mbx-apikey"})
-SIGNATURE = re.compile(r"(signature|listenKey|apiKey)=[^&\s\"']+", re.IGNORECASE)
+from klined.config.masks import MASK, SECRET_KEYS, clean, hide, masked
+
+__all__ = ["configure", "hide", "redact", "take_over"]
+
 PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-MASK = "**********"
 
-_known_secrets: set[str] = set()
-
-
-def hide(secret: str) -> None:
-    """Mask this value wherever it would be logged."""
-    if secret:
-        _known_secrets.add(secret)
+logger = structlog.get_logger()
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Structlog processor: drop values of secret keys, mask known secrets and signatures inside text."""
+    """Structlog processor: drop values of secret keys, mask known secrets and signatures inside text, however deep."""
     for key, value in event.items():
-        if key.lower() in SECRET_KEYS:
-            event[key] = MASK
-        elif isinstance(value, str):
-            event[key] = masked(value)
+        event[key] = MASK if key.lower() in SECRET_KEYS else clean(value)
     return event
 
 
-def masked(text: str) -> str:
-    text = SIGNATURE.sub(r"\1=" + MASK, text)
-    for secret in _known_secrets:
-        text = text.replace(secret, MASK)
-    return text
-
-
 def configure(level: str, form: str) -> None:
-    """Set up logging for the process; `form` is auto, text or json."""
+    """Set up logging for the process; `form` is auto, keys or json."""
     journald = "JOURNAL_STREAM" in os.environ
-    text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    text = form == "keys" or (form == "auto" and sys.stderr.isatty())
     processors: list[Any] = [structlog.processors.add_log_level, structlog.processors.format_exc_info, redact]
     if not journald:
         processors.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
     if text:
         processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR")))
     else:
-        processors.append(structlog.processors.JSONRenderer())
+        processors.append(structlog.processors.JSONRenderer(default=_shown))
     if journald:
         processors.append(_priority)
     structlog.configure(
@@ -62,6 +49,31 @@ def configure(level: str, form: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def take_over() -> None:
+    """Let what libraries log, and what nobody caught, go through this log: for a process that is all ours."""
+    logging.getLogger().addHandler(Libraries(logging.WARNING))
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda told: _uncaught(told.exc_type, told.exc_value, told.exc_traceback)
+    sys.unraisablehook = lambda told: _uncaught(told.exc_type, told.exc_value, told.exc_traceback)
+
+
+class Libraries(logging.Handler):
+    """What asyncio, aiohttp, websockets and others say through `logging`, as our own events."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.warning("library.spoke", by=record.name, text=record.getMessage(), exc_info=record.exc_info or None)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if error is not None and not issubclass(kind, KeyboardInterrupt):
+        logger.error("error.uncaught", why=repr(error), exc_info=(kind, error, trace))
+
+
+def _shown(value: object) -> str:
+    """For JSON: whatever is no text, number, list or mapping."""
+    return masked(repr(value))
 
 
 def _priority(_logger: object, method: str, line: str) -> str:
