@@ -34,6 +34,7 @@ LONG_FUNCTIONS: dict[str, str] = {
 
 # Tops of tasks: here, and only here, an unexpected error is logged and decided upon.
 CATCH_ALL: dict[str, str] = {
+    "tests/replay/killing.py::replay_and_drop": "a process cut short may raise anything while its stack is torn down",
     "daemon/klined/runtime/loop.py::_run_once": "an event loop reports the fault of a callback, whatever it is",
     "daemon/klined/runtime/observing.py::run": "an observer may crash in any way, and trading must not notice",
     "daemon/klined/runtime/daemon.py::_live": "the top of the daemon: whatever died, it still settles and flattens",
