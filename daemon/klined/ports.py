@@ -4,7 +4,7 @@ Groups: `klined.feeds`, `klined.policies`, `klined.venues`, `klined.signals`, `k
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,18 @@ class Feed(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """What a feed may add, so that a watchdog can tell patience from a hang, and a sleep of the machine is mended."""
+
+    steps: int  # bounded steps taken; one that waits still takes one at least every minute
+    waiting: str  # why no bar comes and what is done about it; empty when one is due
+
+    def resync(self) -> None:
+        """Time has jumped: trust no connection, fetch what was missed. Must not wait."""
+        ...
 
 
 class Policy(Protocol):

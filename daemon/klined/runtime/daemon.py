@@ -66,7 +66,8 @@ class Daemon:
     ) -> None:
         self.settings, self.clock, self.journal, self.feed, self.venue = settings, clock, journal, feed, venue
         self.trader, self.pipeline, self.outbox, self.bus = trader, pipeline, outbox, bus
-        self.health = Health(clock)
+        self.health = Health()
+        self.started = False
         self.flatten = Flatten(venue=venue, journal=journal, clock=clock, trader=trader, outbox=outbox)
         self.freezer, self._warmup_bars, self._reconciling = freezer, warmup_bars, reconciling
         pipeline.beside += reconciling.works() if reconciling is not None else []
@@ -175,6 +176,7 @@ class Daemon:
             await self.start()
             self.bus.start()
             self.report = Report(self.settings.state_dir, self.trader)
+            self.started = True
             self.health.ready("trading")
             self.on_ready()
             await self.pipeline.run()
@@ -192,6 +194,7 @@ class Daemon:
 
     async def _end(self, *, failed: bool) -> int:
         runtime = self.settings.runtime
+        self.pipeline.stopping = True
         self.health.stopping(runtime.flatten_deadline_s)
         if runtime.on_stop == "keep" and not failed:
             if self.trader.protected():

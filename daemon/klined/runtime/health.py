@@ -1,51 +1,44 @@
 """What the service manager hears: READY, STATUS, WATCHDOG, STOPPING; nothing at all when there is none.
 
-The watchdog is fed by progress, not by being alive: `Health.beat` is called when a stage has done its work or while a
-supervised wait is alerting, and the ping is withheld when neither happened within the deadline.
+Health only speaks; what deserves a ping is decided by `runtime.watch`.
 """
 
 import os
 import socket
 from collections.abc import Mapping
 
-from klined.ports import Clock
-
 PINGS_PER_TIMEOUT = 3.0
+END_S = 15.0  # after a flatten: the last transaction, the report, the sockets
 
 
 class Health:
     """Speaks sd_notify(3) over `$NOTIFY_SOCKET`."""
 
-    def __init__(self, clock: Clock, environ: Mapping[str, str] = os.environ) -> None:
-        self._clock = clock
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
-        self.watchdog_s = int(environ.get("WATCHDOG_USEC", "0")) / 1e6
-        self._beaten_s = clock.monotonic_s()
-        self._pinged_s = 0.0
+        self.watchdog_s = int(environ.get("WATCHDOG_USEC") or 0) / 1e6
+        self._status = ""
 
     def ready(self, status: str) -> None:
+        self._status = status
         self._send(f"READY=1\nSTATUS={status}")
 
     def status(self, text: str) -> None:
-        self._send(f"STATUS={text}")
+        """One line for `systemctl status`; said once until it changes."""
+        if text != self._status:
+            self._status = text
+            self._send(f"STATUS={text}")
 
     def stopping(self, extend_s: float) -> None:
-        """Ask for the time the flatten may take, beyond the unit's own stop time-out."""
-        self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(extend_s * 1e6)}")
+        """Ask for the time the flatten may take, and the end after it, beyond the unit's own stop time-out."""
+        self._send(f"STOPPING=1\nSTATUS=stopping: cancelling, closing\nEXTEND_TIMEOUT_USEC={_us(extend_s + END_S)}")
 
     def extend(self, extend_s: float) -> None:
-        self._send(f"EXTEND_TIMEOUT_USEC={int(extend_s * 1e6)}")
+        """Ask for so much time from now on, for a start or a stop."""
+        self._send(f"EXTEND_TIMEOUT_USEC={_us(extend_s)}")
 
-    def beat(self) -> None:
-        """Progress was made, or a supervised wait is alerting."""
-        self._beaten_s = self._clock.monotonic_s()
-
-    def ping(self, deadline_s: float) -> bool:
-        """Feed the watchdog if there was a beat within `deadline_s`; whether it was fed."""
-        alive = self._clock.monotonic_s() - self._beaten_s <= deadline_s
-        if alive:
-            self._send("WATCHDOG=1")
-        return alive
+    def ping(self) -> None:
+        self._send("WATCHDOG=1")
 
     @property
     def interval_s(self) -> float:
@@ -59,3 +52,7 @@ class Health:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
             sock.connect(address)
             sock.sendall(message.encode())
+
+
+def _us(seconds: float) -> int:
+    return int(seconds * 1e6)

@@ -14,6 +14,7 @@ from klined.domain import Batch, Record, Sent, Verdict
 from klined.errors import Retryable, StateError
 from klined.ports import Choice, Clock, Journal, Venue
 from klined.runtime.observing import Bus
+from klined.runtime.secrecy import knows_secrets, without_secrets
 from klined.trader.actions import Action, Cancel, Inspect, Query, Submit, WaitUntil
 from klined.trader.trader import Trader
 
@@ -43,6 +44,8 @@ class Outbox:
         self._committing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._due_ms = 0
+        self.performed = 0  # actions, since the start
+        self.performing = ""  # the one in hand
 
     async def send(self) -> None:
         """Perform all that is asked for now, and what that brings about."""
@@ -51,7 +54,13 @@ class Outbox:
             return
         async with self._sending:
             while trader.actions:
-                await self._perform(trader.actions.popleft())
+                action = trader.actions.popleft()
+                self.performing = type(action).__name__
+                try:
+                    await self._perform(action)
+                finally:
+                    self.performing = ""
+                    self.performed += 1
         if not self._venue.in_process:  # an in-process venue's answers are durable with the next batch
             await self.commit()
 
@@ -78,6 +87,8 @@ class Outbox:
         ledger = self._venue.dump()  # an in-process exchange's own ledger belongs to the same moment
         if ledger:
             record = replace(record, venue=tuple(ledger))
+        if knows_secrets():
+            record = without_secrets(record)
         await self._journal.commit(record, self._snapshot)
         self._trader.committed(record)
         if self._bus.watchers:

@@ -56,6 +56,7 @@ class Pipeline:
         self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []  # run as long as the stages do
         self.backlog: deque[Batch] = deque()  # refilled at start, admitted before the feed's own
         self.stopping = False
+        self.busy = ""  # feed or executor, the two stages that wait for something outside
         self._feeding: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -85,6 +86,10 @@ class Pipeline:
         self.stopping = True
         if self._feeding is not None:
             self._feeding.cancel()
+
+    def stage(self) -> str:
+        """The stage that the batch in flight is in, or waits for; empty before the first."""
+        return next((stage for stage, queued in self.waiting().items() if queued), self.busy)
 
     def waiting(self) -> dict[str, int]:
         """Batches queued before each stage."""

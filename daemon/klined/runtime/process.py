@@ -6,6 +6,8 @@ replay  virtual time, up to 256 batches a transaction, as fast as the stages go
 """
 
 import asyncio
+import faulthandler
+import os
 import secrets
 import shutil
 import time
@@ -23,7 +25,7 @@ from klined.config.settings import Settings
 from klined.domain import Batch, Decision, Event
 from klined.errors import KlinedError
 from klined.ports import Observer
-from klined.runtime import log
+from klined.runtime import log, secrecy
 from klined.runtime.assembly import assemble
 from klined.runtime.control import Control
 from klined.runtime.daemon import Daemon
@@ -32,6 +34,7 @@ from klined.runtime.loop import VirtualLoop
 from klined.runtime.narrator import Narrator
 from klined.runtime.reload import Reload
 from klined.runtime.verbs import Recent, Verbs
+from klined.runtime.watch import Watch
 from klined.store.bars import BarStore
 from klined.store.digests import digest
 from klined.store.journal import AsyncJournal
@@ -59,6 +62,9 @@ class Logger:
 def run(settings: Settings, reread: Reread) -> int:
     """The daemon, until it is told to stop; the exit code. `reread` gives the settings anew for a reload."""
     log.configure(settings.log.level, settings.log.format)
+    log.take_over()
+    faulthandler.enable()  # the watchdog's SIGABRT says where every thread stood
+    secrecy.protect(settings)
     factory = uvloop.new_event_loop if settings.runtime.uvloop else None
     return _locked(settings, lambda: _serve(settings, reread), factory)
 
@@ -82,6 +88,7 @@ def _locked(
     serve: Callable[[], Coroutine[Any, Any, int]],
     factory: Callable[[], asyncio.AbstractEventLoop] | None,
 ) -> int:
+    os.umask(0o077)  # what is written here is nobody else's business
     with StateLock(settings.state_dir), asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(serve())
 
@@ -101,10 +108,10 @@ async def _serve(settings: Settings, reread: Reread) -> int:
     def on_ready() -> None:
         logger.info("daemon.ready", version=__version__, mode=daemon.mode.value, seq=daemon.trader.minutes.seq)
         tasks.add(asyncio.create_task(control.start()))
-        tasks.add(asyncio.create_task(_watch(daemon)))
         tasks.add(asyncio.create_task(keep_house(settings, journal, bars)))
 
     daemon.on_reload, daemon.on_ready = on_reload, on_ready
+    tasks.add(asyncio.create_task(Watch(daemon).run()))
     try:
         code = await daemon.serve()
     finally:
@@ -169,17 +176,9 @@ async def _close(daemon: Daemon, journal: AsyncJournal | SyncJournal, code: int)
 
 
 def _progress(daemon: Daemon, bars: BarStore, batch: Batch) -> None:
-    """After each batch: store its bars, feed the watchdog's clock, look for the kill switch."""
+    """After each batch: store its bars, look for the kill switch."""
     bars.add(batch)
-    daemon.health.beat()
     daemon.trader.gate.kill(daemon.settings.kill_file.exists())
-
-
-async def _watch(daemon: Daemon) -> None:
-    """Feed the service manager's watchdog as long as there is progress or a supervised wait."""
-    while daemon.health.interval_s:
-        await asyncio.sleep(daemon.health.interval_s)
-        daemon.health.ping(daemon.health.watchdog_s)
 
 
 async def _reload_loudly(reload: Reload) -> None:

@@ -12,6 +12,7 @@ async def feed(p: "Pipeline") -> None:
     try:
         while not p.stopping:
             await p.permits.get()
+            p.busy = "feed"
             batch = p.backlog.popleft() if p.backlog else await p.feed.next()
             if batch is None:
                 break
@@ -51,6 +52,7 @@ async def gate(p: "Pipeline") -> None:
 async def executor(p: "Pipeline") -> None:
     """Make the decisions durable, then send what was approved, then let the next batch in."""
     while (judged := await p.approved.get()) is not None:
+        p.busy = "executor"
         batch, choices, verdicts = judged
         await p.outbox.commit_batch(batch, choices, verdicts)
         await p.outbox.send()
