@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 
 class BinanceFeed:
-    """Implements `ports.Feed`. `tap`, when set, is shown every raw frame."""
+    """Implements `ports.Feed` and `ports.Watched`. `tap`, when set, is shown every raw frame."""
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class BinanceFeed:
         self._dropped_in_a_row = 0
         self._heard_s = 0.0
         self._closed = False
+        self.steps, self.waiting = 0, ""
 
     @classmethod
     def configured(cls, settings: FeedSettings) -> Self:
@@ -94,8 +95,10 @@ class BinanceFeed:
                 found = await self.klines.batches(since_ms, edge_ms, purpose)
             except Retryable as error:
                 log.warning("feed.refill_failed", why=str(error), next_s=self._back_off_s)
+                self.waiting = str(error)
                 await self._wait()
             else:
+                self.waiting = ""
                 self._back_off_s = BACK_OFF_S[0]
                 self._last_ms = edge_ms
                 return found
@@ -106,6 +109,12 @@ class BinanceFeed:
             await self._advance()
         return self._ready.popleft() if self._ready else None
 
+    def resync(self) -> None:
+        """Drop the connection, which may be dead or hours behind; the next step connects and fetches what was missed."""
+        self.waiting = "time jumped: reconnecting"
+        if self._link is not None:
+            self._link.transport.abort()
+
     async def close(self) -> None:
         self._closed = True
         await self._disconnect()
@@ -113,6 +122,7 @@ class BinanceFeed:
 
     async def _advance(self) -> None:
         """One step: a frame, or the grace of a close is over, or another try to connect."""
+        self.steps += 1
         if self._now_ms() >= self._overdue_ms():
             await self._catch_up()
             return
@@ -130,6 +140,7 @@ class BinanceFeed:
             await self._hear(frame)
 
     async def _hear(self, frame: bytes | str) -> None:
+        self.waiting = ""
         self._heard_s = time.monotonic()
         if self.tap is not None:
             self.tap(frame)
@@ -177,6 +188,7 @@ class BinanceFeed:
         try:
             found = await self.klines.batches(self._last_ms, until_ms, Purpose.REFILL)
         except Retryable as error:
+            self.waiting = str(error)
             log.warning("feed.refill_failed", why=str(error), bars=(until_ms - self._last_ms) // self.interval_ms)
             return False
         log.info("feed.refilled", bars=len(found), until_ms=until_ms)
@@ -205,6 +217,7 @@ class BinanceFeed:
     async def _reconnect(self, why: str) -> None:
         """Let go and wait; the next step connects. Supervised: the wait is announced and bounded."""
         log.warning("feed.disconnected", why=why, next_s=self._back_off_s)
+        self.waiting = f"reconnecting: {why}"
         await self._disconnect()
         self._dropped_in_a_row = 0
         await self._wait()
@@ -216,5 +229,6 @@ class BinanceFeed:
                 await link.close()
 
     async def _wait(self) -> None:
+        self.steps += 1
         await asyncio.sleep(self._back_off_s * random.uniform(0.5, 1.0))
         self._back_off_s = min(self._back_off_s * 2, BACK_OFF_S[1])
