@@ -57,7 +57,7 @@ class Pipeline:
         self.backlog: deque[Batch] = deque()  # refilled at start, admitted before the feed's own
         self.stopping = False
         self.busy = ""  # feed or executor, the two stages that wait for something outside
-        self._feeding: asyncio.Task[None] | None = None
+        self.feeding: asyncio.Task[None] | None = None  # set by the stage: cancelled before it runs, it would not end
 
     async def run(self) -> None:
         """Until the feed ends or `stop` is called.
@@ -67,7 +67,7 @@ class Pipeline:
         """
         self.permits.put_nowait(None)
         async with asyncio.TaskGroup() as group:
-            self._feeding = group.create_task(feed(self), name="feed")
+            group.create_task(feed(self), name="feed")
             group.create_task(indicators(self), name="indicators")
             group.create_task(policy(self), name="policy")
             group.create_task(gate(self), name="gate")
@@ -75,8 +75,6 @@ class Pipeline:
             side = [group.create_task(self.outbox.settle(), name="settle")]
             side.append(group.create_task(self.outbox.listen(), name="listen"))
             side += [group.create_task(work()) for work in self.beside]
-            if self.stopping:
-                self._feeding.cancel()
             await asyncio.wait({deciding})
             for task in side:
                 task.cancel()
@@ -84,8 +82,8 @@ class Pipeline:
     def stop(self) -> None:
         """Admit no further batch; the one in flight is finished. Safe from a signal handler and more than once."""
         self.stopping = True
-        if self._feeding is not None:
-            self._feeding.cancel()
+        if self.feeding is not None:
+            self.feeding.cancel()
 
     def stage(self) -> str:
         """The stage that the batch in flight is in, or waits for; empty before the first."""

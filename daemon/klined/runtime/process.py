@@ -33,6 +33,7 @@ from klined.runtime.housekeeping import keep_house
 from klined.runtime.loop import VirtualLoop
 from klined.runtime.narrator import Narrator
 from klined.runtime.reload import Reload
+from klined.runtime.signals import deferred
 from klined.runtime.verbs import Recent, Verbs
 from klined.runtime.watch import Watch
 from klined.store.bars import BarStore
@@ -89,7 +90,7 @@ def _locked(
     factory: Callable[[], asyncio.AbstractEventLoop] | None,
 ) -> int:
     os.umask(0o077)  # what is written here is nobody else's business
-    with StateLock(settings.state_dir), asyncio.Runner(loop_factory=factory) as runner:
+    with deferred(), StateLock(settings.state_dir), asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(serve())
 
 
@@ -155,6 +156,16 @@ async def _replay(settings: Settings, told: dict[str, object]) -> int:
 
 async def _live(settings: Settings, observers: Sequence[Observer], bars: BarStore) -> tuple[Daemon, AsyncJournal]:
     journal = await AsyncJournal.open(settings.state_dir / JOURNAL)
+    try:
+        return await _assembled(settings, observers, bars, journal), journal
+    except BaseException:
+        await journal.close()  # or its thread would keep a process alive that has nothing to do
+        raise
+
+
+async def _assembled(
+    settings: Settings, observers: Sequence[Observer], bars: BarStore, journal: AsyncJournal
+) -> Daemon:
     known = (await journal.recover()).memory.get(INSTALLATION)
     if known is None:
         # A generated market must decide alike wherever it runs, down to the client ids.

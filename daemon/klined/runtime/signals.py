@@ -7,13 +7,37 @@ SIGUSR1           write the state to the log
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
 log = structlog.get_logger()
 
 Handler = Callable[[], None]
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+_early: list[int] = []  # stops that came while nobody could act on them
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Keep stops where no loop hears them: those before `install` are heard then, those after `remove` change nothing.
+
+    Without it, a stop during start-up would leave what a dead process held.
+    """
+    before = {number: signal.signal(number, _keep) for number in STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _early.clear()
+
+
+def _keep(number: int, _frame: object) -> None:
+    _early.append(number)
 
 
 class Signals:
@@ -29,17 +53,24 @@ class Signals:
         }
         self._stops = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._deferred = False
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Handlers run in the loop, between two of its callbacks, never inside one."""
         for number, handler in self._handlers.items():
+            self._deferred |= signal.getsignal(number) is _keep
             loop.add_signal_handler(number, handler)
         self._loop = loop
+        while _early:
+            _early.pop()
+            self._stop()
 
     def remove(self) -> None:
         if self._loop is not None:
             for number in self._handlers:
                 self._loop.remove_signal_handler(number)
+                if self._deferred and number in STOPS:
+                    signal.signal(number, _keep)
             self._loop = None
 
     def _stop(self) -> None:

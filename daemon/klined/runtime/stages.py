@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 async def feed(p: "Pipeline") -> None:
     """Closed batches in, one at a time; cancelled only where no batch is in hand."""
+    p.feeding = asyncio.current_task()
     try:
         while not p.stopping:
             await p.permits.get()
