@@ -50,10 +50,12 @@ VERBS = {
     "logs": Verb("Look back", "history", "events, filtered", "klined logs -f --since 1h --level warning"),
     "trades": Verb("Look back", "history", "every fill, as table, CSV or JSON lines", "klined trades --csv"),
     "explain": Verb("Look back", "history", "one order from its bar to its fills", "klined explain k-7f3a-17"),
+    "report": Verb("Look back", "report", "one day summed up", "klined report --day yesterday"),
     "replay": Verb("Research", "running", "recorded bars through the same pipeline", "klined replay ETHUSDT-1m.csv.gz"),
     "sandbox": Verb("Research", "sandbox", "a Binance-compatible exchange on loopback", "klined sandbox --speed 60"),
     "record": Verb("Research", "record", "store a feed's raw frames", "klined record frames.jsonl.gz --minutes 60"),
     "state": Verb("Keep", "state", "show, backup or restore the state directory", "klined state backup state.bak"),
+    "service": Verb("Keep", "service", "systemd units: install, uninstall or show them", "klined service install eth"),
 }
 
 
