@@ -92,6 +92,10 @@ def _played(told: Mapping[str, Any]) -> Iterator[str]:
     if "pnl" in told:
         yield f"  result    {told['pnl']:+,.2f} ({told['return_fraction']:+.2%}) after {told['fees']:,.2f} fees"
         yield f"  trades    {told['trades']} fills; {'flat' if told['flat'] else 'NOT FLAT: ' + str(told['left'])}"
+    if dropped := told.get("dropped"):
+        yield f"  left out  {', '.join(f'{count} {reason}' for reason, count in dropped.items())}"
+    if gaps := told.get("gaps"):
+        yield "  gaps      " + ", ".join(f"{symbol}: {n} ({bars} bars)" for symbol, (n, bars) in gaps.items())
     yield f"  speed     {told['batches']:,} batches in {told['seconds']:.1f} s, {told['batches_per_s']:,.0f} a second"
     yield f"  digest    {told['digest']}"
     yield f"  report    {told['report']}"

@@ -5,6 +5,7 @@ the next batch's close time shows the gap.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -52,6 +53,17 @@ class RecordedFeed:
     def __len__(self) -> int:
         """Number of batches in the files."""
         return len(self._times)
+
+    def dropped(self) -> dict[str, int]:
+        """Rows of the files that are no bars, or stand there twice, by reason."""
+        counts: Counter[str] = Counter()
+        for columns in self.columns.values():
+            counts.update({str(reason): count for reason, count in columns.dropped.items() if count})
+        return dict(counts)
+
+    def gaps(self) -> dict[str, tuple[int, int]]:
+        """Gaps and bars missing in them, by symbol, where there are any."""
+        return {symbol: (c.gaps, c.missing) for symbol, c in self.columns.items() if c.gaps}
 
     async def history(self, count: int, after_ms: int | None) -> Sequence[Batch]:
         """The first `count` batches, for warm-up; after a restart, those of them that closed after `after_ms`.

@@ -24,6 +24,7 @@ from klined.config.load import changes
 from klined.config.settings import Settings
 from klined.domain import Batch, Decision, Event
 from klined.errors import KlinedError
+from klined.feeds.recorded import RecordedFeed
 from klined.ports import Observer
 from klined.runtime import log, secrecy
 from klined.runtime.assembly import assemble
@@ -150,6 +151,8 @@ async def _replay(settings: Settings, told: dict[str, object]) -> int:
     batches = daemon.trader.metrics.bars - before
     told |= daemon.summary()
     told |= {"batches": int(batches), "seconds": took_s, "batches_per_s": batches / took_s if took_s else 0.0}
+    if isinstance(daemon.feed, RecordedFeed):
+        told |= {"dropped": daemon.feed.dropped(), "gaps": daemon.feed.gaps()}
     told |= {"digest": digest(path), "report": str(report), "exit_code": code}
     return code
 
@@ -171,10 +174,7 @@ async def _assembled(
         # A generated market must decide alike wherever it runs, down to the client ids.
         known = REPLAY_ID if settings.market.feed_name == "generated" else secrets.token_hex(4)
         await journal.remember(INSTALLATION, known)
-    daemon = await assemble(
-        settings, journal=journal, observers=observers, installation=known, bars=bars, forgiving=True
-    )
-    return daemon, journal
+    return await assemble(settings, journal=journal, observers=observers, installation=known, bars=bars, forgiving=True)
 
 
 async def _close(daemon: Daemon, journal: AsyncJournal | SyncJournal, code: int) -> Path | None:
