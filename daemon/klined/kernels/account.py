@@ -55,6 +55,9 @@ from klined.kernels.rows import Row
 SIGMA_ALPHA = 2.0 / 61.0
 VOLUME_ALPHA = 2.0 / 21.0
 ATR_ALPHA = 1.0 / 14.0
+SIGMA_BARS = 31.0  # until so many were seen, 1 / bars is the larger weight
+VOLUME_BARS = 11.0
+ATR_BARS = 14.0
 
 
 def mark_step(
@@ -71,18 +74,23 @@ def mark_step(
 
     ATR follows Wilder (1978): true range from the second bar on, plain mean of the first 14.
     """
+    gauge_step(q, close_time_ms, interval_ms, h, l, c, v, math.log(c / q[MARK]) if q[BARS] > 0.0 else 0.0)
+
+
+def gauge_step(
+    q: Row, close_time_ms: float, interval_ms: float, h: float, l: float, c: float, v: float, r: float
+) -> None:
+    """`mark_step` for who knows the bar's log return `r` already."""
     bars = q[BARS]
     if bars > 0.0:
         before = q[MARK]
-        r = math.log(c / before)
-        alpha = 1.0 / bars
         sigma = q[SIGMA]
-        weight = alpha if alpha > SIGMA_ALPHA else SIGMA_ALPHA
+        weight = 1.0 / bars if bars < SIGMA_BARS else SIGMA_ALPHA
         q[SIGMA] = math.sqrt(sigma * sigma + weight * (r * r - sigma * sigma))
         top = h if h > before else before
         bottom = l if l < before else before
         atr = q[ATR]
-        q[ATR] = atr + (alpha if alpha > ATR_ALPHA else ATR_ALPHA) * (top - bottom - atr)
+        q[ATR] = atr + (1.0 / bars if bars < ATR_BARS else ATR_ALPHA) * (top - bottom - atr)
         q[RETURN] = r
         q[GAPPED] = 0.0 if close_time_ms - q[BAR_CLOSE] == interval_ms else 1.0
     else:
@@ -92,9 +100,8 @@ def mark_step(
         q[GAPPED] = 0.0
         q[VOLUME_MEAN] = 0.0
     bars += 1.0
-    alpha = 1.0 / bars
     mean = q[VOLUME_MEAN]
-    q[VOLUME_MEAN] = mean + (alpha if alpha > VOLUME_ALPHA else VOLUME_ALPHA) * (v - mean)
+    q[VOLUME_MEAN] = mean + (1.0 / bars if bars < VOLUME_BARS else VOLUME_ALPHA) * (v - mean)
     q[VOLUME] = v
     q[BARS] = bars
     q[BAR_CLOSE] = close_time_ms

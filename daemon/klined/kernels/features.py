@@ -51,18 +51,29 @@ ORIGINAL_SPREAD = ORIGINAL_MEAN + moments_size(20)
 ORIGINAL_SIZE = ORIGINAL_SPREAD + moments_size(60)
 
 
-def eth15_step(S: Row, bar: Sequence[float], out: Row) -> None:
-    """Market features of `eth15`: stationary, in [-1, 1], without any statistic of a data set.
+def eth15_step(S: Row, bar: Sequence[float], out: Row) -> float:
+    """Market features of `eth15`: stationary, in [-1, 1], without any statistic of a data set; the bar's log return.
 
-    NaN as a whole until ETH15_FIRST bars were seen; finite from then on.
+    NaN as a whole until ETH15_FIRST bars were seen; finite from then on. The return of the first bar is 0.
     """
     close = bar[4]
     bars = S[BARS] + 1.0
     previous = S[CLOSE]
     S[BARS] = bars
     S[CLOSE] = close
+    # The chain from mean to z is the longest; a CPU works on what follows while it waits for root and quotient.
     mean, variance = moments_step(S, ETH15_MEAN, 20, close)
+    spread = close - mean
+    z = 0.0
+    before = S[ETH15_Z]
+    if bars >= 20.0:
+        centre, scatter = moments_step(S, ETH15_SPREAD, 60, spread)
+        deviation = math.sqrt(scatter)
+        if deviation > SPREAD_MIN * close:
+            z = (spread - centre) / deviation
+        S[ETH15_Z] = z
     macd, signal = macd_step(S, ETH15_MACD, 12, 26, 9, close)
+    move = 0.0
     if bars > 1.0:
         change = close - previous
         move = math.log(close / previous)
@@ -70,37 +81,31 @@ def eth15_step(S: Row, bar: Sequence[float], out: Row) -> None:
         rsi = rsi_step(S, ETH15_RSI, 14, 50.0, change)
         net, gross = flow_step(S, ETH15_FLOW, 20, change, bar[5])
         expected = variance_step(S, ETH15_VARIANCE, RETURNS, WEIGHT, move)
-        if bars >= 20.0:
-            spread = close - mean
-            centre, scatter = moments_step(S, ETH15_SPREAD, 60, spread)
-            deviation = math.sqrt(scatter)
-            z = (spread - centre) / deviation if deviation > SPREAD_MIN * close else 0.0
-            before = S[ETH15_Z]
-            S[ETH15_Z] = z
-            if bars >= 80.0:
-                sigma = math.sqrt(expected)
-                if sigma < UNIT_MIN:
-                    sigma = UNIT_MIN
-                unit = UNIT_MIN * close
-                if atr > unit:
-                    unit = atr
-                unit = 1.0 / unit
-                band = 2.0 * math.sqrt(variance)
-                out[0] = clip(z, 5.0) * 0.2
-                out[1] = zone(z, 1.5, 0.5)
-                out[2] = clip(move / sigma, 5.0) * 0.2
-                out[3] = clip(z - before, 2.0) * 0.5
-                out[4] = squash(macd * unit)
-                out[5] = squash(signal * unit)
-                out[6] = squash((macd - signal) * unit * 3.0)
-                out[7] = rsi * 0.02 - 1.0
-                out[8] = squash(spread * unit)
-                out[9] = squash((band - spread) * unit)
-                out[10] = squash((spread + band) * unit)
-                out[11] = clip(net / gross, 1.0) if gross > 0.0 else 0.0
-                return
+        if bars >= 80.0:
+            sigma = math.sqrt(expected)
+            if sigma < UNIT_MIN:
+                sigma = UNIT_MIN
+            unit = UNIT_MIN * close
+            if atr > unit:
+                unit = atr
+            unit = 1.0 / unit
+            band = 2.0 * math.sqrt(variance)
+            out[0] = clip(z, 5.0) * 0.2
+            out[1] = zone(z, 1.5, 0.5)
+            out[2] = clip(move / sigma, 5.0) * 0.2
+            out[3] = clip(z - before, 2.0) * 0.5
+            out[4] = squash(macd * unit)
+            out[5] = squash(signal * unit)
+            out[6] = squash((macd - signal) * unit * 3.0)
+            out[7] = rsi * 0.02 - 1.0
+            out[8] = squash(spread * unit)
+            out[9] = squash((band - spread) * unit)
+            out[10] = squash((spread + band) * unit)
+            out[11] = clip(net / gross, 1.0) if gross > 0.0 else 0.0
+            return move
     for slot in range(MARKET):
         out[slot] = NAN
+    return move
 
 
 def original_step(S: Row, bar: Sequence[float], out: Row) -> None:

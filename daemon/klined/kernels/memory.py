@@ -90,6 +90,8 @@ def roll_day(A: Row, now_ms: float) -> None:
 
     Time that steps back begins nothing: no restart and no clock gives a budget twice.
     """
+    if now_ms < (A[HOUR] + 1.0) * HOUR_MS and now_ms < (A[DAY] + 1.0) * DAY_MS:
+        return
     roll_hour(A, now_ms)
     day = float(int(now_ms / DAY_MS))
     if day > A[DAY]:
