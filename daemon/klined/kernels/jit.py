@@ -35,6 +35,12 @@ PACKAGE = "klined.kernels"
 Build = Callable[[FunctionType], object]
 NOT_KERNELS = frozenset({"__init__", "jit", "rows"})
 
+# With _nrt every view of a row would count references atomically, which costs more than the arithmetic; kernels
+# allocate nothing, so there is nothing to count.
+FLAGS = {"forceinline": True, "_nrt": False}
+CHECKED = {"boundscheck": True}
+UNCHECKED = {"error_model": "numpy"}  # no test of each divisor: the checked build has it, and the tests run that
+
 
 class Kernels:
     """One build; its attributes are the kernel modules by name: `kernels.gate`, `kernels.features`."""
@@ -76,15 +82,12 @@ def compiled(*, boundscheck: bool = False) -> Kernels:
 @cache
 def _compiled(name: str) -> Kernels:
     numba = importlib.import_module("numba")
-    folder = _cache_folder(name, numba.__version__)
+    flags = FLAGS | (CHECKED if name == "checked" else UNCHECKED)
+    folder = _cache_folder(f"{name} {flags}", numba.__version__)
 
     def build(function: FunctionType) -> object:
         with _cached_in(numba, folder):
-            # Without _nrt every view of a row counts references atomically, which costs more than the arithmetic;
-            # kernels allocate nothing, so there is nothing to count.
-            return numba.njit(cache=folder is not None, boundscheck=name == "checked", forceinline=True, _nrt=False)(
-                function
-            )
+            return numba.njit(cache=folder is not None, **flags)(function)
 
     twins: dict[str, ModuleType] = {}
     return Kernels(name, lambda noun: _twin(noun, name, build, twins))
