@@ -107,7 +107,7 @@ def run(
         ConfigError: history and instruments do not fit, or the rule does not read the plan.
         ImportError: numba is not installed, and no other kernels were given.
     """
-    n, count = history.bars.shape[:2]
+    n = len(history.bars)
     if len(instruments) != n:
         raise ConfigError(f"the history has {n} symbols, there are {len(instruments)} instruments; give one for each")
     if isinstance(policy, EmaCross) and plan.name != ETH15.name:
@@ -123,15 +123,10 @@ def run(
         Tape(features) if plain else features,
         Tape(box) if plain else box,
     )
-    interval_ms = float(history.interval_ms)
     if isinstance(policy, EmaCross | np.ndarray):
-        targets = np.zeros((n, 0)) if isinstance(policy, EmaCross) else np.ascontiguousarray(policy, dtype=np.float64)
-        rule = (lane.EMA_CROSS, policy.long, policy.short) if isinstance(policy, EmaCross) else (lane.GIVEN, 0.0, 0.0)
-        wanted = targets.tolist() if plain else targets
-        for each in lanes:
-            kernels.lane.lane_run(*each.rows, *market, wanted, *rule, interval_ms, n, 0, count, *each.tapes)
+        _follow(policy, lanes, market, history, kernels)
     else:
-        _ask(policy, lanes, market, interval_ms, n, count, kernels)
+        _ask(policy, lanes, market, history, kernels)
     return [each.result() for each in lanes]
 
 
@@ -223,17 +218,37 @@ class Lane:
         self.F.array.fill(np.nan)
 
 
+def _follow(
+    policy: EmaCross | Targets, lanes: Sequence[Lane], market: tuple[Any, ...], history: History, kernels: jit.Kernels
+) -> None:
+    """Every lane through all bars in one call."""
+    n, count = history.bars.shape[:2]
+    targets = np.zeros((n, 0)) if isinstance(policy, EmaCross) else np.ascontiguousarray(policy, dtype=np.float64)
+    if targets.shape not in {(n, 0), (n, count)}:
+        raise ConfigError(f"targets of shape {targets.shape} do not fit {n} symbols and {count} bars")
+    wanted = targets.tolist() if kernels.name == "interpreted" else targets
+    long, short = (policy.long, policy.short) if isinstance(policy, EmaCross) else (0.0, 0.0)
+    rule = (wanted, lane.EMA_CROSS if isinstance(policy, EmaCross) else lane.GIVEN, long, short)
+    interval_ms = float(history.interval_ms)
+    if n > 1 or not bool((history.bars[..., 4] > 0.0).all()):
+        for each in lanes:
+            kernels.lane.lane_run(*each.rows, *market, *rule, interval_ms, n, 0, count, *each.tapes)
+        return
+    bars, rates, features, box = market
+    for each in lanes:
+        A, Q, M, P, C, S, F, O, W = each.rows  # noqa: E741, N806 - the rows' names are the kernels'
+        E, D, V, X = each.tapes  # noqa: N806
+        rows = (A, Q, M, P, C, S[0], F[0], O[0], W, bars[0], rates[0], features[0], box)
+        kernels.lane.solo_run(*rows, rule[0][0], *rule[1:], interval_ms, 0, count, E, D[0], V[0], X)
+
+
 def _ask(
-    policy: Decides,
-    lanes: Sequence[Lane],
-    market: tuple[Any, ...],
-    interval_ms: float,
-    n: int,
-    count: int,
-    kernels: jit.Kernels,
+    policy: Decides, lanes: Sequence[Lane], market: tuple[Any, ...], history: History, kernels: jit.Kernels
 ) -> None:
     """Bar by bar: every lane up to its observations, the policy once for all of them, every lane to its orders."""
     open_step, close_step, bars = kernels.lane.open_step, kernels.lane.close_step, market[0]
+    n, count = history.bars.shape[:2]
+    interval_ms = float(history.interval_ms)
     observations = np.zeros((len(lanes) * n, DIM), np.float32)
     for t in range(count):
         warm = [

