@@ -54,6 +54,9 @@ class BinanceFeed:
         stream_url: str = "",
         rest_url: str = "",
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        jitter: Callable[[float, float], float] = random.uniform,
+        silence_s: float = SILENCE_S,
     ) -> None:
         perpetual = ":" in symbols[0]
         streams = "/".join(f"{venue_symbol(symbol).lower()}@kline_{timeframe_name(interval_ms)}" for symbol in symbols)
@@ -64,7 +67,7 @@ class BinanceFeed:
         self.continuity = Continuity(interval_ms)
         self.klines = Klines(rest_url or REST[perpetual], symbols, interval_ms)
         self._url = f"{stream_url or STREAMS[perpetual]}?streams={streams}"
-        self._now_ms = now_ms
+        self._now_ms, self._monotonic_s, self._jitter, self._silence_s = now_ms, monotonic_s, jitter, silence_s
         self._assembler = BatchAssembler(symbols, interval_ms, grace_ms)
         self._ready: deque[Batch] = deque()
         self._last_ms = 0  # close time of the newest batch that is ready or was given
@@ -129,11 +132,11 @@ class BinanceFeed:
         try:
             link = self._link or await self._connect()
             due_s = (self._overdue_ms() - self._now_ms()) / 1_000
-            async with asyncio.timeout(max(0.0, min(due_s, SILENCE_S))):
+            async with asyncio.timeout(max(0.0, min(due_s, self._silence_s))):
                 frame = await link.recv()
         except TimeoutError:
-            if time.monotonic() - self._heard_s >= SILENCE_S:
-                await self._reconnect(f"{SILENCE_S:g} s without a message")
+            if self._monotonic_s() - self._heard_s >= self._silence_s:
+                await self._reconnect(f"{self._silence_s:g} s without a message")
         except (OSError, WebSocketException) as error:
             await self._reconnect(str(error) or type(error).__name__)
         else:
@@ -141,7 +144,7 @@ class BinanceFeed:
 
     async def _hear(self, frame: bytes | str) -> None:
         self.waiting = ""
-        self._heard_s = time.monotonic()
+        self._heard_s = self._monotonic_s()
         if self.tap is not None:
             self.tap(frame)
         match self.parser.parse(frame, binary=isinstance(frame, bytes)):
@@ -209,7 +212,7 @@ class BinanceFeed:
 
     async def _connect(self) -> ClientConnection:
         self._link = await connect(self._url, max_size=FRAME_BYTES_MAX, open_timeout=10, close_timeout=1)
-        self._heard_s = time.monotonic()
+        self._heard_s = self._monotonic_s()
         self._back_off_s = BACK_OFF_S[0]
         log.info("feed.connected", url=self._url)
         return self._link
@@ -230,5 +233,5 @@ class BinanceFeed:
 
     async def _wait(self) -> None:
         self.steps += 1
-        await asyncio.sleep(self._back_off_s * random.uniform(0.5, 1.0))
+        await asyncio.sleep(self._back_off_s * self._jitter(0.5, 1.0))
         self._back_off_s = min(self._back_off_s * 2, BACK_OFF_S[1])

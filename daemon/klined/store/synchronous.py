@@ -26,11 +26,13 @@ T = TypeVar("T")
 class SyncJournal:
     """`ports.Journal` without a thread. `close` drops an unfinished group as a kill would: call `flush` before.
 
+    `link`: an open database to use instead of the file at `path`.
+
     Raises:
         StateError: the file cannot be used; see `open_database`.
     """
 
-    def __init__(self, path: Path, group: int = GROUP_MAX) -> None:
+    def __init__(self, path: Path, group: int = GROUP_MAX, link: sqlite3.Connection | None = None) -> None:
         if not 1 <= group <= GROUP_MAX:
             raise ValueError(f"group={group}: choose 1 to {GROUP_MAX}")
         self.path = path
@@ -38,7 +40,7 @@ class SyncJournal:
         self._rows = Rows()
         self._snapshot: Callable[[], bytes] | None = None
         self._lost: StateError | None = None
-        self._link = open_database(path, "journal", "FULL", sqlite3.Connection)
+        self._link = link or open_database(path, "journal", "FULL", sqlite3.Connection)
 
     async def recover(self) -> Recovered:
         with guarding(self.path):

@@ -1,0 +1,114 @@
+"""The event loop of one simulated process: time and the outside belong to the world, and the process can die.
+
+A turn of the loop is: what the world does by now, timers that are due, then every callback that was ready. A kill falls
+between two turns: nothing of the process runs after it, no `finally`, no handler, as after SIGKILL.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from klined.runtime.loop import Deadlock, VirtualLoop
+from klined.simulation.world import World
+
+NEVER = -1
+TURNS_MAX = 5_000  # without any time passing: the program runs in circles
+
+
+class Killed(BaseException):
+    """SIGKILL of the simulated process: no handler of the program may see it."""
+
+
+class Livelock(Deadlock):
+    """The process is busy for ever without getting anywhere."""
+
+
+class SimTask(asyncio.Task[Any]):
+    """A task whose hash is its number: sets of tasks are walked in the same order in every run."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, coro: Coroutine[Any, Any, Any], **kwargs: Any) -> None:
+        self._number = next(self._numbers)
+        super().__init__(coro, **kwargs)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class SimLoop(VirtualLoop):
+    """One life's loop. `turns_left` >= 0 counts down to its death; `turn_last` is the turn it does not begin."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.turns = self._idle_turns = 0
+        self.turns_left = NEVER
+        self.turn_last = NEVER
+        self.handlers: dict[int, Callable[[], object]] = {}
+        super().__init__()
+        SimTask._numbers = itertools.count()  # noqa: SLF001  # one loop lives at a time
+        self.set_task_factory(lambda loop, coro, **kwargs: SimTask(coro, loop=loop, **kwargs))
+
+    def time(self) -> float:
+        """The process's monotonic clock: the world's, less what it slept through."""
+        return self.world.now_s - self.world.frozen_s
+
+    def advance_to(self, time_s: float) -> None:
+        """Only the world moves time."""
+        raise RuntimeError(f"a simulated process cannot move time to {time_s}")
+
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]  # as VirtualLoop
+        self.handlers[int(sig)] = lambda: callback(*args)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        return self.handlers.pop(int(sig), None) is not None
+
+    def signal(self, sig: int) -> None:
+        """As the kernel delivers it: handled in the loop's next turn, or ignored where nobody handles it."""
+        handler = self.handlers.get(int(sig))
+        if handler is not None:
+            self.call_soon(handler)
+
+    def _run_once(self) -> None:
+        if self.turns_left == 0 or self.turns == self.turn_last:
+            raise Killed
+        self.turns_left -= self.turns_left > 0
+        self.turns += 1
+        self._idle_turns += 1
+        world, ready = self.world, self._ready
+        if not ready and not self._stopping:
+            next_s = self._next_s()
+            if next_s > world.now_s:
+                self._idle_turns = 0
+            world.advance_to(next_s)
+        if self._idle_turns > TURNS_MAX:
+            raise Livelock(f"{TURNS_MAX} turns of the loop, and no time has passed")
+        events, now_s = world.events, world.now_s
+        while events and events[0][0] <= now_s:
+            heapq.heappop(events)[2]()
+            now_s = world.now_s
+        scheduled, frozen_s = self._scheduled, world.frozen_s
+        while scheduled and scheduled[0]._when + frozen_s <= now_s:  # noqa: SLF001  # as VirtualLoop
+            handle = heapq.heappop(scheduled)
+            handle._scheduled = False  # noqa: SLF001
+            if not handle._cancelled:  # noqa: SLF001
+                ready.append(handle)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:  # noqa: SLF001
+                handle._run()  # noqa: SLF001
+
+    def _next_s(self) -> float:
+        """When something happens next. Raises Deadlock when nothing ever will."""
+        scheduled, events = self._scheduled, self.world.events
+        while scheduled and scheduled[0]._cancelled:  # noqa: SLF001
+            heapq.heappop(scheduled)._scheduled = False  # noqa: SLF001
+        timer_s = scheduled[0]._when + self.world.frozen_s if scheduled else None  # noqa: SLF001
+        if timer_s is None:
+            return self.world.next_s()
+        return min(timer_s, events[0][0]) if events else float(timer_s)

@@ -1,0 +1,178 @@
+"""What goes wrong, and when: a list of faults at absolute times, made from a seed or written down.
+
+    seed ─▶ Schedule(faults) ─▶ Timeline.at("post", now)     removing one fault moves no other: that is what shrinks
+
+A fault holds from `at_s` for `for_s` seconds; one that happens in an instant has `for_s` 0.
+"""
+
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+BAR_S = 60.0
+CALM_BARS = 30  # without a fault, at the end: trading must go on as if nothing had been
+
+CHANNELS: dict[str, tuple[str, ...]] = {
+    "post": ("lost", "done", "drop", "late", "reject", "slow", "refused", "partial"),
+    "read": ("lag", "fail", "slow"),
+    "user": ("miss", "twice", "delay"),
+    "feed": ("stall", "twice", "swap", "skip", "revise", "garble", "cut", "rest"),
+    "net": ("dark",),
+    "clock": ("step",),
+    "machine": ("suspend", "stop"),
+    "disk": ("full", "readonly", "slow"),
+    "signal": ("term", "term_twice"),
+    "person": ("pause", "resume", "flatten", "swap"),
+    "kill": ("kill",),
+}
+INSTANT = frozenset({"clock", "machine", "signal", "person", "kill"})
+
+
+class Fault(Struct, frozen=True, order=True):
+    """`amount`: seconds of a lag or delay, ms of a clock step, loop turns from the moment to the kill."""
+
+    at_s: float
+    channel: str
+    what: str
+    for_s: float = 0.0
+    amount: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.channel}.{self.what}"
+
+
+class Schedule(Struct, frozen=True):
+    """One scenario: which account, how long, what goes wrong."""
+
+    seed: int
+    bars: int
+    symbols: tuple[str, ...]
+    tight: bool  # limits so near that they are met
+    faults: tuple[Fault, ...]
+
+    @property
+    def calm_s(self) -> float:
+        """From here on nothing goes wrong."""
+        return (self.bars - CALM_BARS) * BAR_S
+
+    @property
+    def kills(self) -> int:
+        return sum(fault.channel == "kill" for fault in self.faults)
+
+
+class Timeline:
+    """The faults that hold at a moment, by channel. O(log n)."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.instants = [fault for fault in faults if fault.channel in INSTANT]
+        self._lasting: dict[str, list[Fault]] = {channel: [] for channel in CHANNELS}
+        for fault in sorted(faults):
+            if fault.channel not in INSTANT:
+                self._lasting[fault.channel].append(fault)
+        self._starts = {channel: [fault.at_s for fault in found] for channel, found in self._lasting.items()}
+
+    def at(self, channel: str, now_s: float) -> Fault | None:
+        """The newest fault of `channel` that holds now."""
+        k = bisect_right(self._starts[channel], now_s) - 1
+        if k < 0:
+            return None
+        fault = self._lasting[channel][k]
+        return fault if now_s < fault.at_s + fault.for_s else None
+
+
+SYMBOLS = (("ETH/USDT",), ("ETH/USDT:USDT",), ("ETH/USDT", "BTC/USDT"), ("ETH/USDT:USDT", "BTC/USDT:USDT"))
+EACH_BAR = {"post": 0.5, "read": 0.25, "user": 0.25, "feed": 0.12}  # chance of a fault of that channel
+MOST = {"net": 2, "clock": 2, "machine": 1, "disk": 2, "signal": 1, "person": 4}  # in one run
+
+
+def make_schedule(seed: int, bars: int = 200, kills: int = 3) -> Schedule:
+    """The scenario of a seed; the same on every machine.
+
+    Raises:
+        ValueError: fewer bars than the calm at the end needs.
+    """
+    if bars < CALM_BARS + 10:
+        raise ValueError(f"bars = {bars}: at least {CALM_BARS + 10}, of which the last {CALM_BARS} are without faults")
+    dice = random.Random(f"klined/{seed}")
+    stormy = bars - CALM_BARS - 1
+    faults = [
+        _lasting(dice, channel, k)
+        for k in range(stormy)
+        for channel, chance in EACH_BAR.items()
+        if dice.random() < chance
+    ]
+    for channel, most in MOST.items():
+        faults += [_rare(dice, channel, stormy) for _ in range(dice.randint(0, most))]
+    faults += _kills(dice, stormy, kills)
+    symbols = SYMBOLS[dice.choices(range(4), (4, 4, 1, 1))[0]]
+    return Schedule(seed, bars, symbols, tight=dice.random() < 0.2, faults=tuple(sorted(faults)))
+
+
+def _lasting(dice: random.Random, channel: str, k: int) -> Fault:
+    """From just before the close of bar k until just before the next."""
+    what = dice.choice(CHANNELS[channel])
+    amount = 0.0
+    match what:
+        case "lag":
+            amount = _round(dice.uniform(1.0, 20.0))
+        case "delay" | "slow":
+            amount = _round(dice.uniform(2.0, 9.0))
+        case "late":
+            amount = _round(dice.uniform(0.8, 4.6))
+        case "stall":
+            amount = _round(dice.choice((2.0, 20.0, 70.0, 200.0)))
+        case "revise":
+            amount = _round(dice.uniform(-0.01, 0.01), 5)
+        case _:
+            pass
+    return Fault(k * BAR_S - 1.0, channel, what, BAR_S, amount)
+
+
+def _rare(dice: random.Random, channel: str, stormy: int) -> Fault:
+    at_s = _moment(dice, stormy)
+    what = dice.choice(CHANNELS[channel])
+    for_s = amount = 0.0
+    match channel, what:
+        case "net", _:
+            for_s = dice.choice((8.0, 40.0, 150.0, 400.0))
+        case "clock", _:
+            amount = dice.choice((-3_600_000.0, -5_000.0, -700.0, 900.0, 5_000.0, 100_000.0, 3_600_000.0))
+        case "machine", _:
+            amount = dice.choice((3.0, 30.0, 100.0, 600.0))
+        case "disk", "slow":
+            for_s, amount = 120.0, _round(dice.uniform(0.05, 2.0))
+        case "disk", _:
+            for_s = dice.choice((5.0, 50.0, 200.0))
+        case _:
+            pass
+    end_s = stormy * BAR_S
+    return Fault(at_s, channel, what, _round(max(0.0, min(for_s, end_s - at_s))), min(amount, max(0.0, end_s - at_s)) if channel == "machine" else amount)
+
+
+def _kills(dice: random.Random, stormy: int, kills: int) -> list[Fault]:
+    """Just after a close, where there is something to interrupt; every other one soon after the one before."""
+    found: list[Fault] = []
+    for k in range(kills):
+        at_s = _moment(dice, stormy)
+        if k and dice.random() < 0.5:
+            at_s = min(found[-1].at_s + _round(dice.uniform(5.0, 120.0)), stormy * BAR_S)
+        found.append(Fault(at_s, "kill", "kill", 0.0, float(dice.randint(0, 30))))
+    return found
+
+
+def _moment(dice: random.Random, stormy: int) -> float:
+    """Most often within two seconds of a close, else anywhere."""
+    close_s = dice.randrange(1, stormy) * BAR_S
+    return _round(close_s + (dice.uniform(0.0, 2.0) if dice.random() < 0.75 else dice.uniform(0.0, BAR_S - 1.0)))
+
+
+def _round(value: float, digits: int = 3) -> float:
+    return round(value, digits)
+
+
+def encode(schedule: Schedule) -> bytes:
+    return msgspec.json.encode(schedule)
