@@ -154,8 +154,10 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
         yield ("market.files", "market.feed"), f'the {market.feed_name} feed plays no files; write feed = "recorded"'
     if settings.mode.live and market.exchange == "sim":
         yield ("mode.live", "market.exchange"), 'real orders need an exchange; name one, like exchange = "binance"'
-    elif settings.mode.live and market.feed_name in {"recorded", "generated"}:
-        yield ("mode.live", "market.feed"), f"real orders on a {market.feed_name} market are refused"
+    elif not settings.mode.paper and market.exchange == "sim":
+        yield ("mode.paper", "market.exchange"), 'orders need an exchange; name one, like exchange = "binance"'
+    elif (settings.mode.live or not settings.mode.paper) and market.feed_name in {"recorded", "generated"}:
+        yield ("mode.live", "mode.paper", "market.feed"), f"real orders on a {market.feed_name} market are refused"
     if not perp and risk.max_exposure > 1:
         yield ("risk.max_exposure", "market.kind"), "spot cannot borrow: at most 1.0"
     if risk.reduce_drawdown > risk.max_drawdown:

@@ -89,7 +89,25 @@ class Exchange(Section):
     api_key: SecretStr | None = said(None, "API key; only from the environment, .env or systemd credentials", "a key")
     api_secret: SecretStr | None = said(None, "its secret; as the key, and never printed", "a secret")
     testnet: bool = switch("talk to the exchange's test network", on=True)
-    recv_window_ms: int = count(5_000, "how long after signing the exchange may still accept", least=500, most=60_000)
+    demo: bool = switch("talk to its demo network instead of the test network")
+    rest_url: str = said("", "REST host for orders; empty: the network's own", "a URL, like https://host")
+    user_stream_url: str = said("", "websocket of account events; empty: the network's own", "a URL, like wss://host")
+    user_stream: bool = switch("listen to account events; without, fills are asked for", on=True)
+    recv_window_ms: int = count(5_000, "how long after signing the exchange may still accept", least=500, most=5_000)
+    leverage: int = count(5, "leverage set on every perpetual and read back", least=1, most=125)
+    margin: Literal["isolated", "cross"] = said("isolated", "margin type of perpetuals", '"isolated" or "cross"')
+    weight_share: float = number(
+        0.5, "share of the exchange's request weight that this daemon may use", least=0.01, most=1, like="0.5"
+    )
+    reconcile_s: float = number(
+        60.0, "how often the account is compared with the exchange's", least=1, most=3_600, like="60"
+    )
+    countdown_s: float = number(
+        120.0,
+        "the exchange cancels working orders of perpetuals when it has not heard for so long; 0: off",
+        most=3_600,
+        like="120",
+    )
 
 
 class Policy(Section):
@@ -139,6 +157,7 @@ class Paper(Section):
 class Mode(Section):
     """Paper or real money."""
 
+    paper: bool = switch("keep orders inside this process; false: send them to the test network", on=True)
     live: bool = switch("send real orders; also needs: klined run --live")
 
 

@@ -28,6 +28,8 @@ from klined.runtime.freezer import Freezer
 from klined.runtime.observing import Bus
 from klined.runtime.outbox import Outbox
 from klined.runtime.pipeline import Pipeline
+from klined.runtime.reconciling import Reconciling
+from klined.runtime.remote import is_remote, make_remote, market_of, open_remote
 from klined.store.bars import BarStore
 from klined.trader.book import Book, Costs
 from klined.trader.engine import Engine
@@ -63,19 +65,24 @@ def named(group: str, name: str) -> Any:
 
 
 def make_feed(settings: Settings) -> Feed:
-    feed: Feed = named("klined.feeds", settings.market.feed_name).configured(settings.market)
+    feed: Feed = named("klined.feeds", settings.market.feed_name).configured(market_of(settings))
     return feed
 
 
 def make_instruments(settings: Settings) -> list[Instrument]:
     """From a saved exchangeInfo, or what is usual; with the fees as configured."""
-    market, costs = settings.market, settings.costs
+    market = settings.market
     if market.instruments_file is not None:
         info = _json(market.instruments_file)
         found = instruments_from_exchange_info(info, market.symbols, market.kind)
         listed = [found[symbol] for symbol in market.symbols]
     else:
         listed = [default_instrument(symbol, market.kind) for symbol in market.symbols]
+    return _with_fees(settings, listed)
+
+
+def _with_fees(settings: Settings, listed: Sequence[Instrument]) -> list[Instrument]:
+    costs = settings.costs
     changes: dict[str, Decimal] = {}
     if costs.taker_fee_bps is not None:
         changes["taker_fee"] = Decimal(repr(costs.taker_fee_bps)) / 10_000
@@ -160,8 +167,14 @@ async def assemble(
     clock = FeedClock() if settings.market.feed_name in {"generated", "recorded"} else SystemClock()
     policy = make_policy(settings)
     plan = fitting_plan(settings, policy)
-    instruments = make_instruments(settings)
-    venue, feed = make_venue(settings, instruments), make_feed(settings)
+    remote = make_remote(settings, clock, ClientIds(installation).prefix) if is_remote(settings) else None
+    if remote is None:
+        instruments = make_instruments(settings)
+        venue = make_venue(settings, instruments)
+    else:
+        instruments = _with_fees(settings, await open_remote(remote, settings.market.symbols))
+        venue = remote
+    feed = make_feed(settings)
     trader = make_trader(settings, instruments, policy, plan, installation, patient=not venue.in_process)
     trader.box = training_box(policy)
     trader.gate.trust(verified=True)  # a policy that could not be verified was refused above
@@ -194,6 +207,16 @@ async def assemble(
         freezer=freezer,
         warmup_bars=settings.market.history_bars
         or (0 if settings.market.feed_name == "recorded" else plan.warmup_bars),
+        reconciling=None
+        if remote is None
+        else Reconciling(
+            venue=remote,
+            trader=trader,
+            outbox=outbox,
+            clock=clock,
+            period_s=settings.exchange.reconcile_s,
+            countdown_s=settings.exchange.countdown_s,
+        ),
     )
 
 
@@ -213,7 +236,8 @@ def make_trader(
     make_limits(settings, policy, plan).write(book.P.row[0])
     rows = (book.A.row[0], book.Q.row, book.M.row, book.P.row[0], book.C.row)
     gate = Gate(instruments, *rows, ClientIds(installation))
-    executor = Executor(Patience() if patient else Patience(working_ask_ms=0))
+    patience = Patience(recv_window_ms=settings.exchange.recv_window_ms)
+    executor = Executor(patience if patient else Patience(working_ask_ms=0))
     return Trader(
         book=book,
         engine=Engine(plan, len(instruments)),

@@ -1,0 +1,141 @@
+"""The venue behind a wire, from settings: which network, which keys, and everything that must be right before a start.
+
+paper (default)            orders stay in the process
+mode.paper = false         the test network, or the demo network with exchange.demo
+mode.live = true, --live   the exchange itself, which also needs exchange.testnet = false
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from klined.config.masks import hide
+from klined.config.settings import Market, Settings
+from klined.domain import Instrument, MarketKind
+from klined.errors import ConfigError, Retryable
+from klined.ports import Clock
+from klined.runtime.clock import SystemClock
+from klined.venues.binance import NETWORKS, BinanceDialect
+from klined.venues.ccxt import CcxtVenue
+from klined.venues.dialect import Dialect
+from klined.venues.permissions import Setup
+
+TRIES = 5
+FIRST_WAIT_S = 1.0
+STREAMS = {
+    ("testnet", MarketKind.SPOT): "wss://stream.testnet.binance.vision/stream",
+    ("demo", MarketKind.SPOT): "wss://demo-stream.binance.com/stream",
+    ("testnet", MarketKind.PERP): "wss://fstream.binancefuture.com/market/stream",
+    ("demo", MarketKind.PERP): "wss://fstream.binancefuture.com/market/stream",
+}
+"""Bars of the networks whose prices are not the live ones."""
+
+T = TypeVar("T")
+logger = structlog.get_logger()
+
+
+def is_remote(settings: Settings) -> bool:
+    """Whether orders leave this process."""
+    return settings.market.exchange != "sim" and (settings.mode.live or not settings.mode.paper)
+
+
+def network_of(settings: Settings) -> str:
+    """live, testnet or demo.
+
+    Raises:
+        ConfigError: the settings want real money and a test network.
+    """
+    if settings.mode.live:
+        if settings.exchange.testnet or settings.exchange.demo:
+            raise ConfigError(
+                "mode.live wants real money, exchange.testnet or exchange.demo do not; set exchange.testnet = false"
+            )
+        return "live"
+    return "demo" if settings.exchange.demo else "testnet"
+
+
+def market_of(settings: Settings) -> Market:
+    """The market's settings, with bars from the network that takes the orders."""
+    market = settings.market
+    if not is_remote(settings) or market.exchange != "binance" or settings.mode.live:
+        return market
+    place = network_of(settings), market.kind
+    own = {"stream_url": market.stream_url or STREAMS[place], "rest_url": market.rest_url or NETWORKS[place]}
+    return market.model_copy(update=own)
+
+
+def make_remote(settings: Settings, clock: Clock, prefix: str) -> CcxtVenue:
+    """The venue, not yet asked for anything.
+
+    Raises:
+        ConfigError: keys are missing, or network and mode contradict each other.
+    """
+    network = network_of(settings)
+    key, secret = settings.exchange.api_key, settings.exchange.api_secret
+    if key is None or secret is None or not key.get_secret_value() or not secret.get_secret_value():
+        raise ConfigError(
+            f"orders to {settings.market.exchange} ({network}) need a key: set KLINED_EXCHANGE__API_KEY and "
+            "KLINED_EXCHANGE__API_SECRET, or keep mode.paper = true"
+        )
+    hide(key.get_secret_value())
+    hide(secret.get_secret_value())
+    dialect = _dialect(settings, clock, network, key.get_secret_value(), secret.get_secret_value())
+    offset = partial(setattr, clock, "offset_ms") if isinstance(clock, SystemClock) else _keep
+    recv_window_ms = settings.exchange.recv_window_ms
+    venue = CcxtVenue(settings.market.exchange, dialect, clock, recv_window_ms=recv_window_ms, set_offset=offset)
+    venue.prefix = prefix
+    return venue
+
+
+async def open_remote(venue: CcxtVenue, symbols: Sequence[str]) -> list[Instrument]:
+    """Read the instruments, check key and account; bounded tries.
+
+    Raises:
+        ConfigError: key, account or symbols are not as they must be.
+        Retryable: the exchange cannot be reached.
+    """
+    try:
+        found = await _insist(partial(venue.instruments, symbols))
+        instruments = [found[symbol] for symbol in symbols]
+        for warning in await _insist(partial(venue.check, instruments)):
+            logger.warning("account.warned", why=warning)
+    except (ConfigError, Retryable):
+        await venue.close()
+        raise
+    return instruments
+
+
+async def _insist(ask: Callable[[], Awaitable[T]]) -> T:
+    wait_s = FIRST_WAIT_S
+    for left in range(TRIES, 0, -1):
+        try:
+            return await ask()
+        except Retryable as error:
+            if left == 1:
+                raise
+            logger.warning("exchange.unanswered", why=str(error), next_s=wait_s)
+            await asyncio.sleep(wait_s)
+            wait_s *= 2
+    raise AssertionError("unreachable")
+
+
+def _dialect(settings: Settings, clock: Clock, network: str, key: str, secret: str) -> Dialect:
+    market, exchange = settings.market, settings.exchange
+    return BinanceDialect(
+        market.kind,
+        network=network,
+        api_key=key,
+        api_secret=secret,
+        recv_window_ms=exchange.recv_window_ms,
+        share=exchange.weight_share,
+        clock=clock,
+        setup=Setup(exchange.leverage, exchange.margin),
+        rest_url=exchange.rest_url,
+    )
+
+
+def _keep(_offset_ms: int) -> None:
+    """A clock that is not the machine's has no offset."""
