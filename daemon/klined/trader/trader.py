@@ -266,6 +266,8 @@ class Trader:
         self._act(
             self.executor.evidence(symbol, agrees=agrees(findings, symbol), read_at_ms=account.time_ms, now_ms=now_ms)
         )
+        if symbol in self.index:  # what was disproved neither blocks entries nor counts in exposure any more
+            self._refresh(self.index[symbol])
 
     def reconcile(self, account: Account, now_ms: int, earlier: Sequence[Finding] | None = None) -> Sequence[Finding]:
         """Compare with the venue; what we cannot explain is adopted and told, and is neither profit nor loss.
