@@ -85,6 +85,8 @@ class SimLoop(VirtualLoop):
             next_s = self._next_s()
             if next_s > world.now_s:
                 self._idle_turns = 0
+            if next_s > world.end_s:
+                raise Livelock(f"still running after {world.end_s:g} s")
             world.advance_to(next_s)
         if self._idle_turns > TURNS_MAX:
             raise Livelock(f"{TURNS_MAX} turns of the loop, and no time has passed")

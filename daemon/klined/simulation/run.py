@@ -77,6 +77,7 @@ class Simulation:
         self._turn_last = turn_last
         self._stops = 0
         self._last_stop_s = (schedule.bars * BAR_S) + 20.0
+        world.end_s = self._last_stop_s + 2 * END_S
         for fault in timeline.instants:
             world.at(fault.at_s, lambda fault=fault: self._strike(fault))  # type: ignore[misc]  # bound as a default
         world.at(DAY_S / 12.0, self.exchange.fund)  # midnight

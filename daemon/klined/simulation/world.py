@@ -10,6 +10,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from hashlib import blake2b
+from math import inf
 
 from klined.runtime.loop import Deadlock
 
@@ -25,6 +26,7 @@ class World:
         self.seed = seed
         self.now_s = 0.0
         self.frozen_s = 0.0
+        self.end_s = inf  # nothing may still run then
         self.step_ms = 0
         self.events: list[Happening] = []
         self.trace: list[tuple[object, ...]] = []
