@@ -43,12 +43,13 @@ CATCH_ALL: dict[str, str] = {
 }
 
 # Commands that follow a running daemon from outside it, and do nothing else meanwhile.
-# Benchmarks wait for a daemon at the rate at which they mean to ask it.
+# Benchmarks and tests wait for a daemon in a process of its own, at the rate at which they mean to ask it.
 MAY_SLEEP: dict[str, str] = {
     "daemon/klined/cli/control.py::_wait": "status --watch draws again after a while",
     "daemon/klined/cli/history.py::logs": "logs -f reads what another process writes into SQLite, which tells nobody",
     "benchmarks/daemon.py::longest_wait_ms": "the pace of the requests is what is measured",
     "benchmarks/daemon.py::first_decision_s": "the daemon is asked until it has decided",
+    "tests/runtime/living.py::until": "another process tells nobody when it has got there",
     "benchmarks/daemon.py::rows": "memory is read after a while of trading",
 }
 
