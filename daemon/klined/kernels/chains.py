@@ -8,7 +8,7 @@ them. `at` is where the kernel's state begins in the S row; a state of zeros is 
 
 from klined.kernels.averages import EMA_SIZE, WILDER_SIZE, ema_step, macd_step, wilder_step
 from klined.kernels.rows import Row
-from klined.kernels.windows import lag_size, lag_step, sum_size, sum_step
+from klined.kernels.windows import OUTWEIGHED
 
 NAN = float("nan")
 DEMA_SIZE = 2 * EMA_SIZE
@@ -52,16 +52,31 @@ def t3_step(S: Row, at: int, n: int, factor: float, x: float) -> float:
     third = 0.0
     fourth = 0.0
     fifth = 0.0
-    for stage in range(6):
-        x = ema_step(S, at + stage + stage, n, x)
-        if S[at + stage + stage] < n:
-            return NAN
-        if stage == 2:
-            third = x
-        elif stage == 3:
-            fourth = x
-        elif stage == 4:
-            fifth = x
+    if S[at + 10] >= n:  # all seeded
+        weight = 2.0 / (n + 1.0)
+        x = S[at + 1] + (x - S[at + 1]) * weight
+        S[at + 1] = x
+        x = S[at + 3] + (x - S[at + 3]) * weight
+        S[at + 3] = x
+        third = S[at + 5] + (x - S[at + 5]) * weight
+        S[at + 5] = third
+        fourth = S[at + 7] + (third - S[at + 7]) * weight
+        S[at + 7] = fourth
+        fifth = S[at + 9] + (fourth - S[at + 9]) * weight
+        S[at + 9] = fifth
+        x = S[at + 11] + (fifth - S[at + 11]) * weight
+        S[at + 11] = x
+    else:
+        for stage in range(6):
+            x = ema_step(S, at + stage + stage, n, x)
+            if S[at + stage + stage] < n:
+                return NAN
+            if stage == 2:
+                third = x
+            elif stage == 3:
+                fourth = x
+            elif stage == 4:
+                fifth = x
     square = factor * factor
     cube = square * factor
     late = 3.0 * (square + cube)
@@ -129,31 +144,58 @@ def keltner_step(S: Row, at: int, n: int, span: int, width: float, close: float,
 
 
 def kama_size(n: int) -> int:
-    return 3 + lag_size(n) + sum_size(n)
+    return 5 + n
 
 
 def efficiency_step(S: Row, at: int, n: int, x: float) -> tuple[float, float]:
     """Distance gone over the way travelled in n steps (Kaufman 1995): in [0, 1], and with the sign of the distance.
 
-    0 where nothing moved; first value with the (n + 1)-th `x`. State: seen, last value, spare, ring of values, sum of
-    moves.
+    0 where nothing moved; first value with the (n + 1)-th `x`. State: cursor, last value, room for `kama_step`, way,
+    oldest value, ring of the n values since. The way is counted anew when the ring wraps or an outlier leaves.
     """
-    seen = S[at]
+    cursor = int(S[at])
     last = S[at + 1]
-    S[at] = 1.0
     S[at + 1] = x
-    past = lag_step(S, at + 3, n, x)
-    if seen == 0.0:
-        return NAN, NAN
-    way = sum_step(S, at + 3 + lag_size(n), n, abs(x - last))
-    if S[at + 3] < n or S[at + 3 + lag_size(n)] < n:
-        return NAN, NAN
+    if cursor <= n:
+        if cursor == 0:
+            S[at + 4] = x
+        else:
+            S[at + 4 + cursor] = x
+            S[at + 3] += abs(x - last)
+        S[at] = cursor + 1.0
+        if cursor < n:
+            return NAN, NAN
+        past = S[at + 4]
+    else:
+        slot = at + 5 + cursor - n - 1
+        past = S[slot]
+        left = abs(past - S[at + 4])
+        way = S[at + 3] + (abs(x - last) - left)
+        S[at + 4] = past
+        S[slot] = x
+        S[at + 3] = way
+        S[at] = n + 1.0 if cursor == n + n else cursor + 1.0
+        if cursor == n + n or way < OUTWEIGHED * left:
+            way_recount(S, at, n, slot)
+    way = S[at + 3]
     gone = x - past
     if way <= 0.0:
-        return (0.0, 0.0) if gone == 0.0 else (1.0, 1.0 if gone > 0.0 else -1.0)
+        return 0.0, 0.0
     if abs(gone) >= way:
         return 1.0, 1.0 if gone > 0.0 else -1.0
     return abs(gone) / way, gone / way
+
+
+def way_recount(S: Row, at: int, n: int, newest: int) -> None:
+    """Count the way anew, from the oldest value through the ring to slot `newest`. O(n)."""
+    before = S[at + 4]
+    way = 0.0
+    slot = newest
+    for _ in range(n):
+        slot = slot + 1 if slot < at + 4 + n else at + 5
+        way += abs(S[slot] - before)
+        before = S[slot]
+    S[at + 3] = way
 
 
 def kama_step(S: Row, at: int, n: int, x: float) -> float:
@@ -162,13 +204,12 @@ def kama_step(S: Row, at: int, n: int, x: float) -> float:
     It begins from the value before its first. In a market that did not move TA-Lib calls it efficient, and so do we.
     """
     last = S[at + 1]
-    begun = S[at] == 2.0
-    value = S[at + 2] if begun else last
+    first = S[at] == n
     ratio, _ = efficiency_step(S, at, n, x)
-    if S[at + 3 + lag_size(n)] < n:
+    if S[at] <= n:
         return NAN
-    S[at] = 2.0
-    if ratio == 0.0 and S[at + 4 + lag_size(n)] <= 0.0:
+    value = last if first else S[at + 2]
+    if S[at + 3] <= 0.0:
         ratio = 1.0
     share = ratio * (2.0 / 3.0 - 2.0 / 31.0) + 2.0 / 31.0
     value += (x - value) * (share * share)

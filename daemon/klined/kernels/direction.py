@@ -6,7 +6,7 @@ kernel's state begins in the S row; a state of zeros is a fresh start. All are O
 
 from klined.kernels.averages import WILDER_SIZE, wilder_step
 from klined.kernels.rows import Row
-from klined.kernels.windows import lag_size, lag_step, sum_size, sum_step
+from klined.kernels.windows import lag_size, lag_step, pair_size, pair_step, sum_size, sum_step
 
 NAN = float("nan")
 DMI_SIZE = 7
@@ -79,16 +79,15 @@ def adxr_step(
 
 
 def vortex_size(n: int) -> int:
-    return 3 * sum_size(n)
+    return pair_size(n) + sum_size(n)
 
 
 def vortex_step(
     S: Row, at: int, n: int, high: float, low: float, high_before: float, low_before: float, true: float
 ) -> tuple[float, float]:
     """Vortex VI+ and VI- (Botes, Siepman 2010): rising and falling reach over the true range; 0 in a dead market."""
-    rising = sum_step(S, at, n, abs(high - low_before))
-    falling = sum_step(S, at + sum_size(n), n, abs(low - high_before))
-    ranges = sum_step(S, at + 2 * sum_size(n), n, true)
+    rising, falling = pair_step(S, at, n, abs(high - low_before), abs(low - high_before))
+    ranges = sum_step(S, at + pair_size(n), n, true)
     if S[at] < n:
         return NAN, NAN
     return (rising / ranges, falling / ranges) if ranges > 0.0 else (0.0, 0.0)

@@ -10,7 +10,7 @@ Each value enters and leaves the candidates once: amortised O(1), whatever n. Th
 from klined.kernels.averages import WILDER_SIZE, wilder_step
 from klined.kernels.oscillators import RSI_SIZE, rsi_step
 from klined.kernels.rows import Row
-from klined.kernels.windows import moments_size, sma_step
+from klined.kernels.windows import mean_step, sum_size
 
 NAN = float("nan")
 STILL = 1e-12  # of the highest: a smaller span, as of an RSI that stood still, is rounding
@@ -33,20 +33,22 @@ def crest_step(S: Row, at: int, n: int, x: float) -> float:
     if size > 0 and S[first + n + head] <= now - n:
         head = head + 1 if head + 1 < n else 0
         size -= 1
+    S[at] = now + 1.0
+    if size == 0 or S[first + head] <= x:
+        S[at + 1] = 0.0
+        S[at + 2] = 1.0
+        S[first] = x
+        S[first + n] = now
+        return x
     tail = head + size - 1
     if tail >= n:
         tail -= n
-    while size > 0 and S[first + tail] <= x:
+    while S[first + tail] <= x:  # ends at the highest, which is higher than x
         size -= 1
         tail = tail - 1 if tail > 0 else n - 1
-    if size == 0:
-        head = 0
-        tail = 0
-    else:
-        tail = tail + 1 if tail + 1 < n else 0
+    tail = tail + 1 if tail + 1 < n else 0
     S[first + tail] = x
     S[first + n + tail] = now
-    S[at] = now + 1.0
     S[at + 1] = head
     S[at + 2] = size + 1.0
     return S[first + head]
@@ -113,7 +115,7 @@ def fast_step(S: Row, at: int, n: int, flat: float, high: float, low: float, clo
 
 
 def stochf_size(n: int, smooth: int) -> int:
-    return channel_size(n) + moments_size(smooth)
+    return channel_size(n) + sum_size(smooth)
 
 
 def stochf_step(
@@ -124,12 +126,12 @@ def stochf_step(
     if S[at] < n:
         return NAN, NAN
     averaged = at + channel_size(n)
-    d = sma_step(S, averaged, smooth, k)
+    d = mean_step(S, averaged, smooth, k)
     return (k, d) if S[averaged] >= smooth else (NAN, NAN)
 
 
 def stoch_size(n: int, slow: int, smooth: int) -> int:
-    return channel_size(n) + moments_size(slow) + moments_size(smooth)
+    return channel_size(n) + sum_size(slow) + sum_size(smooth)
 
 
 def stoch_step(
@@ -140,11 +142,11 @@ def stoch_step(
     if S[at] < n:
         return NAN, NAN
     averaged = at + channel_size(n)
-    k = sma_step(S, averaged, slow, raw)
+    k = mean_step(S, averaged, slow, raw)
     if S[averaged] < slow:
         return NAN, NAN
-    again = averaged + moments_size(slow)
-    d = sma_step(S, again, smooth, k)
+    again = averaged + sum_size(slow)
+    d = mean_step(S, again, smooth, k)
     return (k, d) if S[again] >= smooth else (NAN, NAN)
 
 

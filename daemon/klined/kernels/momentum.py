@@ -6,9 +6,10 @@ range begin with the second bar.
 
 from klined.kernels.oscillators import rsi_step
 from klined.kernels.rows import Row
-from klined.kernels.windows import lag_step, moments_size, moments_step, sma_step, sum_size, sum_step
+from klined.kernels.windows import OUTWEIGHED, lag_step, mean_step, sum_size
 
 NAN = float("nan")
+ROUNDING = 1e-15  # of the price: smaller mean deviations are the rounding of the mean
 
 
 def mom_step(S: Row, at: int, n: int, x: float) -> float:
@@ -33,27 +34,28 @@ def bop(opened: float, high: float, low: float, close: float) -> float:
 
 
 def cci_size(n: int) -> int:
-    return moments_size(n)
+    return sum_size(n)
 
 
 def cci_step(S: Row, at: int, n: int, typical: float) -> float:
     """Lambert's commodity channel index (1980): distance from the mean over 0.015 mean deviations. O(n).
 
-    0 where deviations are below the rounding of the price. First value with the n-th bar. State of `moments_step`.
+    0 where deviations are below the rounding of the price. First value with the n-th bar. State of `sum_step`.
     """
-    mean, _ = moments_step(S, at, n, typical)
+    mean = mean_step(S, at, n, typical)
     if S[at] < n:
         return NAN
     deviation = 0.0
-    for slot in range(at + 4, at + 4 + n):
+    for slot in range(at + 2, at + 2 + n):
         deviation += abs(S[slot] - mean)
-    if deviation <= 1e-15 * n * abs(mean):
+    if deviation <= ROUNDING * n * abs(mean):
         return 0.0
     return (typical - mean) / (0.015 * (deviation / n))
 
 
 def ultosc_size(a: int, b: int, c: int) -> int:
-    return 2 * (sum_size(a) + sum_size(b) + sum_size(c))
+    """Room for windows of up to the longest."""
+    return 7 + 2 * max(a, b, c)
 
 
 def ultosc_step(
@@ -61,30 +63,65 @@ def ultosc_step(
 ) -> float:
     """Williams' ultimate oscillator (1976) in [0, 100]: buying pressure over true range, weights 4, 2, 1.
 
-    a < b < c bars, first value with the c-th true range; `flat` where nothing moved over all of c.
+    a <= b <= c bars, first value with the c-th true range; `flat` where nothing moved over all of c. State: cursor,
+    three sums of each, both rings of c. Sums are counted anew when the ring wraps or an outlier leaves the longest.
     """
-    pressure = close - min(low, before)
-    total = 0.0
-    bought = 0.0
-    ranges = 0.0
-    weight = 4.0
+    pressure = close - (low if low < before else before)
+    cursor = int(S[at])
+    full = cursor >= c
+    slot = at + 7 + (cursor - c if full else cursor)
+    end = at + 7 + c
+    stale = S[slot + c]
     for k in range(3):
         n = a if k == 0 else (b if k == 1 else c)
-        bought = sum_step(S, at, n, pressure)
-        ranges = sum_step(S, at + sum_size(n), n, true)
-        if ranges > 0.0:
-            total += weight * (bought / ranges)
-        weight *= 0.5
-        at += 2 * sum_size(n)
-    if S[at - 2 * sum_size(c)] < c:
+        gone = slot - n if slot - n >= at + 7 else slot - n + c
+        if full or cursor >= n:
+            S[at + 1 + k] += pressure - S[gone]
+            S[at + 4 + k] += true - S[gone + c]
+        else:
+            S[at + 1 + k] += pressure
+            S[at + 4 + k] += true
+    S[slot] = pressure
+    S[slot + c] = true
+    S[at] = float(c) if cursor == c + c - 1 else cursor + 1.0
+    if S[at] < c:
         return NAN
-    return 100.0 * (total / 7.0) if ranges > 0.0 else flat
+    if slot + 1 == end or S[at + 6] < OUTWEIGHED * stale:
+        ultosc_recount(S, at, a, b, c, slot)
+    ranges = S[at + 6]
+    if not ranges > 0.0:
+        return flat
+    total = S[at + 3] / ranges
+    if S[at + 4] > 0.0:
+        total += 4.0 * (S[at + 1] / S[at + 4])
+    if S[at + 5] > 0.0:
+        total += 2.0 * (S[at + 2] / S[at + 5])
+    return max(0.0, min(100.0, 100.0 * (total / 7.0)))
+
+
+def ultosc_recount(S: Row, at: int, a: int, b: int, c: int, newest: int) -> None:
+    """Count all six sums anew from full rings, the newest values being at slot `newest`. O(c)."""
+    for k in range(at + 1, at + 7):
+        S[k] = 0.0
+    slot = newest
+    for age in range(c):
+        pressure = S[slot]
+        true = S[slot + c]
+        if age < a:
+            S[at + 1] += pressure
+            S[at + 4] += true
+        if age < b:
+            S[at + 2] += pressure
+            S[at + 5] += true
+        S[at + 3] += pressure
+        S[at + 6] += true
+        slot = slot - 1 if slot > at + 7 else at + 6 + c
 
 
 def ao_size(fast: int, slow: int) -> int:
-    return moments_size(fast) + moments_size(slow)
+    return sum_size(fast) + sum_size(slow)
 
 
 def ao_step(S: Row, at: int, fast: int, slow: int, median: float) -> float:
     """Williams' awesome oscillator: fast less slow mean of the bars' middles; first value with the `slow`-th bar."""
-    return sma_step(S, at, fast, median) - sma_step(S, at + moments_size(fast), slow, median)
+    return mean_step(S, at, fast, median) - mean_step(S, at + sum_size(fast), slow, median)

@@ -18,7 +18,7 @@ from klined.kernels import arithmetic, averages, chains, direction, extremes, mo
 from klined.kernels.frames import bar_step, frame_step
 from klined.kernels.oscillators import clip, rsi_step, squash
 from klined.kernels.rows import Row
-from klined.kernels.windows import flow_step, sma_step
+from klined.kernels.windows import flow_step, mean_step
 
 NAN = float("nan")
 Code = Sequence[Sequence[int]]
@@ -105,7 +105,7 @@ def averages_of(op: int, c: Sequence[int], C: Row, S: Row) -> None:
     elif op == RMA:
         S[o] = averages.wilder_step(S, at, n, x)
     elif op == SMA:
-        S[o] = sma_step(S, at, n, x)
+        S[o] = mean_step(S, at, n, x)
     elif op == WMA:
         S[o] = ramps.wma_step(S, at, n, x)
     elif op == DEMA:

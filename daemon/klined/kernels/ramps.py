@@ -10,7 +10,7 @@ stays, as in `windows`. `at` is where the kernel's state begins in the S row; a 
 import math
 
 from klined.kernels.rows import Row
-from klined.kernels.windows import OUTWEIGHED, moments_size, sma_step
+from klined.kernels.windows import OUTWEIGHED, mean_step, sum_size
 
 NAN = float("nan")
 
@@ -103,16 +103,16 @@ def hma_step(S: Row, at: int, n: int, x: float) -> float:
 
 
 def trima_size(n: int) -> int:
-    return moments_size(int((n + 1) / 2)) + moments_size(int(n / 2) + 1)
+    return sum_size(int((n + 1) / 2)) + sum_size(int(n / 2) + 1)
 
 
 def trima_step(S: Row, at: int, n: int, x: float) -> float:
     """Triangular average: the mean of means over each half; first value with the n-th `x`."""
     half = int((n + 1) / 2)
-    mean = sma_step(S, at, half, x)
+    mean = mean_step(S, at, half, x)
     if S[at] < half:
         return NAN
-    return sma_step(S, at + moments_size(half), int(n / 2) + 1, mean)
+    return mean_step(S, at + sum_size(half), int(n / 2) + 1, mean)
 
 
 def vwma_size(n: int) -> int:

@@ -17,7 +17,7 @@ SERIES_MAX = 3
 HMM_SIZE = 1 + 2 * STATES_MAX  # begun, probabilities, room for the next ones
 MINUTE_MS = 60_000.0
 WEEK_MS = 604_800_000.0
-MONDAY_MS = 345_600_000.0  # 1970-01-05, the first Monday
+THURSDAY_MS = 259_200_000.0  # time since Monday at the start of 1970
 
 
 def rank_step(S: Row, at: int, minutes: int, x: float, time: float) -> float:
@@ -68,20 +68,36 @@ def markers_step(S: Row, at: int, x: float) -> None:
         S[slot] = x
         S[at + 6 + count] = count + 1.0
         return
-    if x < S[at + 1]:
-        S[at + 1] = x
-    if x > S[at + 5]:
+    if x < S[at + 3]:
+        S[at + 8] += 1.0
+        S[at + 7] += 1.0 if x < S[at + 2] else 0.0
+        S[at + 9] += 1.0
+        if x < S[at + 1]:
+            S[at + 1] = x
+    elif x < S[at + 4]:
+        S[at + 9] += 1.0
+    elif x > S[at + 5]:
         S[at + 5] = x
-    for k in range(1, 5):
-        if x < S[at + 1 + k] or k == 4:
-            S[at + 6 + k] += 1.0
-    for k in range(1, 4):
-        wanted = 1.0 + count * (0.25 * k)
-        place = S[at + 6 + k]
-        if wanted - place >= 1.0 and S[at + 7 + k] - place > 1.0:
-            marker_move(S, at + 1 + k, 1.0)
-        elif wanted - place <= -1.0 and S[at + 5 + k] - place < -1.0:
-            marker_move(S, at + 1 + k, -1.0)
+    S[at + 10] += 1.0
+    share = 0.25 * count
+    gap = 1.0 + share - S[at + 7]
+    if gap >= 1.0 or gap <= -1.0:
+        marker_nudge(S, at + 2, gap)
+    gap = 1.0 + 2.0 * share - S[at + 8]
+    if gap >= 1.0 or gap <= -1.0:
+        marker_nudge(S, at + 3, gap)
+    gap = 1.0 + 3.0 * share - S[at + 9]
+    if gap >= 1.0 or gap <= -1.0:
+        marker_nudge(S, at + 4, gap)
+
+
+def marker_nudge(S: Row, at: int, gap: float) -> None:
+    """Move one marker towards its wanted position, where there is room."""
+    if gap > 0.0:
+        if S[at + 6] - S[at + 5] > 1.0:
+            marker_move(S, at, 1.0)
+    elif S[at + 4] - S[at + 5] < -1.0:
+        marker_move(S, at, -1.0)
 
 
 def marker_move(S: Row, at: int, way: float) -> None:
@@ -156,12 +172,12 @@ def wave(phase: float) -> float:
 
 def week_sin(time: float) -> float:
     """Wave over the UTC week from Monday on, at close time `time`."""
-    weeks = (time - MONDAY_MS) / WEEK_MS
+    weeks = (time + THURSDAY_MS) / WEEK_MS
     return wave(weeks - int(weeks))
 
 
 def week_cos(time: float) -> float:
-    weeks = (time - MONDAY_MS) / WEEK_MS + 0.25
+    weeks = (time + THURSDAY_MS) / WEEK_MS + 0.25
     return wave(weeks - int(weeks))
 
 

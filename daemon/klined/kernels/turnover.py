@@ -9,7 +9,7 @@ is better shown a windowed form. `at` is where the kernel's state begins; a stat
 
 from klined.kernels.averages import EMA_SIZE, ema_step
 from klined.kernels.rows import Row
-from klined.kernels.windows import NAN, flow_step, moments_size, moments_step, sum_size, sum_step
+from klined.kernels.windows import NAN, flow_step, mean_step, pair_size, pair_step, sum_size
 
 TOTAL_SIZE = 2
 OBV_SIZE = TOTAL_SIZE + 1
@@ -81,13 +81,12 @@ def adosc_step(S: Row, at: int, fast: int, slow: int, high: float, low: float, c
 
 
 def cmf_size(n: int) -> int:
-    return 2 * sum_size(n)
+    return pair_size(n)
 
 
 def cmf_step(S: Row, at: int, n: int, high: float, low: float, close: float, volume: float) -> float:
     """Chaikin's money flow in [-1, 1]: accumulation over volume of n bars, 0 without volume."""
-    flow = sum_step(S, at, n, accumulation(high, low, close, volume))
-    total = sum_step(S, at + sum_size(n), n, volume)
+    flow, total = pair_step(S, at, n, accumulation(high, low, close, volume), volume)
     if S[at] < n:
         return NAN
     return max(-1.0, min(1.0, flow / total)) if total > 0.0 else 0.0
@@ -116,14 +115,14 @@ def efi_step(S: Row, at: int, n: int, change: float, volume: float) -> float:
 
 
 def rvol_size(n: int) -> int:
-    return moments_size(n)
+    return sum_size(n)
 
 
 def rvol_step(S: Row, at: int, n: int, volume: float) -> float:
     """Volume over the mean volume of the n bars before it, 0 when those traded nothing; from the (n + 1)-th bar on."""
     full = S[at] >= n
-    before = S[at + 1] + S[at + 2] / n
-    moments_step(S, at, n, volume)
+    before = S[at + 1] / n
+    mean_step(S, at, n, volume)
     if not full:
         return NAN
     return volume / before if before > 0.0 else 0.0

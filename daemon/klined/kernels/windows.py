@@ -169,6 +169,41 @@ def sum_step(S: Row, at: int, n: int, x: float) -> float:
     return total
 
 
+def mean_step(S: Row, at: int, n: int, x: float) -> float:
+    """Mean of the last n values; first value with the n-th `x`. State of `sum_step`: half the work of `sma_step`."""
+    return sum_step(S, at, n, x) / n
+
+
+def pair_size(n: int) -> int:
+    return FLOW_HEAD + 2 * n
+
+
+def pair_step(S: Row, at: int, n: int, x: float, y: float) -> tuple[float, float]:
+    """Sums of the last n of two series; NaN until the n-th. State of `flow_step`."""
+    cursor = int(S[at])
+    if cursor < n:
+        S[at + 3 + cursor] = x
+        S[at + 3 + n + cursor] = y
+        S[at] = cursor + 1.0
+        return flow_recount(S, at, n) if cursor + 1 == n else (NAN, NAN)
+    slot = at + 3 + cursor
+    old = S[slot - n]
+    stale = S[slot]
+    first = S[at + 1] + (x - old)
+    second = S[at + 2] + (y - stale)
+    S[slot - n] = x
+    S[slot] = y
+    if cursor == n + n - 1:
+        S[at] = float(n)
+        return flow_recount(S, at, n)
+    S[at] = cursor + 1.0
+    if abs(first) < OUTWEIGHED * abs(old) or abs(second) < OUTWEIGHED * abs(stale):
+        return flow_recount(S, at, n)
+    S[at + 1] = first
+    S[at + 2] = second
+    return first, second
+
+
 def sum_recount(S: Row, at: int, n: int) -> float:
     """Count the sum of a full ring anew. O(n)."""
     total = 0.0

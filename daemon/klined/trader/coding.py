@@ -1,0 +1,72 @@
+"""The growing code of a program: rows by timeframe, places in the S row, constants; equal rows are made once."""
+
+from klined.kernels import frames
+from klined.kernels import program as op
+
+MINUTE_MS = 60_000
+ROW = (0,) * op.COLUMNS
+
+
+class Coder:
+    """`rows`, `blocks` and `needs` go by the minutes of their bars, 0 standing for the plan's own."""
+
+    def __init__(self, interval_ms: int) -> None:
+        self.interval_ms = interval_ms
+        self.size = frames.BLOCK
+        self.constants: list[float] = [float(interval_ms)]
+        self.rows: dict[int, list[tuple[int, ...]]] = {0: []}
+        self.blocks = {0: 0}  # where the bar of each timeframe stands
+        self.needs: dict[int, int] = {0: 1}  # bars of each timeframe until all of it is there
+        self.known: dict[tuple[object, ...], int] = {}
+
+    def in_bars(self, minutes: int, count: int, *, late: bool) -> int:
+        """Bars of the plan that `count` bars of a timeframe take; `late`: joined at the worst moment."""
+        if not minutes:
+            return count
+        ratio = minutes * MINUTE_MS // self.interval_ms
+        return (count + late) * ratio - late
+
+    def emit(
+        self,
+        code: int,
+        minutes: int,
+        start: int,
+        wholes: tuple[int, ...],
+        floats: tuple[float, ...],
+        inputs: tuple[int, ...],
+        size: int = 0,
+        outputs: int = 1,
+    ) -> int:
+        """Place of the first output of this row, which is made unless an equal one exists."""
+        key = (code, minutes, start, wholes, floats, inputs)
+        if key not in self.known:
+            at, out = self.room(size), self.room(outputs)
+            constant = self.constant(*floats) if floats else 0
+            row = self.row(code, at=at, out=out, start=start, wholes=wholes, constant=constant, inputs=inputs)
+            self.rows[minutes].append(row)
+            self.needs[minutes] = max(self.needs[minutes], start + 1)
+            self.known[key] = out
+        return self.known[key]
+
+    def row(
+        self,
+        code: int,
+        *,
+        at: int = 0,
+        out: int = 0,
+        start: int = 0,
+        wholes: tuple[int, ...] = (),
+        constant: int = 0,
+        inputs: tuple[int, ...] = (),
+    ) -> tuple[int, ...]:
+        return (code, at, out, start, *wholes, *ROW[len(wholes) : 3], constant, *inputs, *ROW[len(inputs) : 5])
+
+    def room(self, size: int) -> int:
+        at = self.size
+        self.size += size
+        return at
+
+    def constant(self, *values: float) -> int:
+        at = len(self.constants)
+        self.constants += map(float, values)
+        return at
