@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from kernels.declared import compiled
 from klined.domain import Bar
 from klined.kernels import jit
 from klined.kernels import layout as at
 from klined.kernels.observe import FLOAT32_MAX
 from klined.kernels.rows import Block
 from klined.trader.engine import Engine
-from klined.trader.plans import ACCOUNT, MARKET, ORIGINAL, PLANS, SENTIMENT, Plan
+from klined.trader.plans import ACCOUNT, FIXED, MARKET, ORIGINAL, PLANS, SENTIMENT, Plan
 
 SYMBOLS = ("ETH/USDT", "BTC/USDT", "ADA/USDT")
 
@@ -48,8 +49,10 @@ def history(plan: Plan, bars: list[Bar]) -> NDArray[np.float64]:
     """Features of all bars by the compiled build."""
     rows = np.array([(b.open_time_ms, b.open, b.high, b.low, b.close, b.volume) for b in bars])
     out = np.zeros((len(bars), plan.market_dim))
-    getattr(jit.compiled().features, plan.history)(np.zeros(plan.state_size), rows, out)
-    return out
+    if plan.program is None:
+        getattr(jit.compiled().features, plan.history)(np.zeros(plan.state_size), rows, out)
+        return out
+    return compiled(plan.program, rows)[0]
 
 
 def test_each_symbol_gets_the_features_of_its_own_bars(plan: Plan) -> None:
@@ -144,7 +147,7 @@ def test_slots_have_the_order_of_the_original() -> None:
         "position z_score zone_norm price_momentum z_score_momentum position_change macd_norm macd_signal_norm "
         "macd_diff_norm rsi_norm bb_mid_norm bb_high_norm bb_low_norm obv_norm sentiment_score"
     )
-    for plan in PLANS.values():
+    for plan in FIXED:
         assert " ".join(plan.names) == order
         sources = [feature.source for feature in plan.features]
         assert [i for i, source in enumerate(sources) if source == ACCOUNT] == [0, 5]
@@ -202,7 +205,7 @@ def test_plan_has_one_canonical_form_that_reads_back(plan: Plan) -> None:
 
 
 def test_warm_up_covers_every_feature_that_forgets_its_start(plan: Plan) -> None:
-    assert plan.warmup_bars == 300
+    assert plan.warmup_bars == (300 if plan in FIXED else 760)
     assert plan.first_bar == max(feature.first_bar for feature in plan.features)
     for feature in plan.features:
         assert feature.stable_bars is None or feature.stable_bars <= plan.warmup_bars

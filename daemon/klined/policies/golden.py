@@ -17,8 +17,7 @@ from klined.kernels import layout as at
 from klined.kernels.rows import Block
 from klined.ports import Choice
 from klined.trader.engine import Engine
-from klined.trader.manifest import REMEDY, Manifest, check_plan
-from klined.trader.plans import PLANS
+from klined.trader.manifest import REMEDY, Manifest, check_plan, plan_of
 
 OBSERVATION_TOLERANCE = 1e-6
 ACTION_TOLERANCE = 1e-5
@@ -31,9 +30,7 @@ def verify(manifest: Manifest, decide: Decide, where: str) -> None:
     Raises:
         ModelError: names the first bar and feature that differ, with both values.
     """
-    if manifest.plan not in PLANS:
-        raise ModelError(f"{where} needs feature plan {manifest.plan!r}; this klined has {', '.join(sorted(PLANS))}")
-    check_plan(manifest, PLANS[manifest.plan])
+    check_plan(manifest, plan_of(manifest))
     seen = replay(manifest)
     expected = manifest.golden.observation_rows(manifest.dim)
     wrong = np.argwhere(~(np.abs(seen - expected) <= OBSERVATION_TOLERANCE))
@@ -57,10 +54,12 @@ def replay(manifest: Manifest) -> NDArray[np.float32]:
     Raises:
         ModelError: a golden bar is no bar.
     """
-    golden, plan = manifest.golden, PLANS[manifest.plan]
+    golden, plan = manifest.golden, plan_of(manifest)
     expected = golden.observation_rows(manifest.dim)
     rows = golden.bar_rows().tolist()
-    position, change = (plan.names.index(name) for name in manifest.account_features)
+    shown = {name: plan.names.index(name) for name in manifest.account_features}
+    position, change = shown.pop("position", None), shown.pop("position_change", None)
+    given = list(shown.values())
     engine, account = Engine(plan, 1), Block(1, at.NQ)
     seen = np.empty_like(expected)
     first = len(rows) - len(expected)
@@ -72,8 +71,9 @@ def replay(manifest: Manifest) -> NDArray[np.float32]:
         engine.step(0, bar)
         if index >= first:
             k = index - first
-            account.row[0][at.EXPOSURE] = float(expected[k, position])
-            account.row[0][at.CHANGE] = 2.0 * float(expected[k, change])
+            account.row[0][at.EXPOSURE] = 0.0 if position is None else float(expected[k, position])
+            account.row[0][at.CHANGE] = 0.0 if change is None else 2.0 * float(expected[k, change])
             engine.observe(0, account.row[0], manifest.sentiment.neutral)
             seen[k] = engine.observations[0]
+            seen[k, given] = expected[k, given]  # what else the account was then, no bar tells
     return seen

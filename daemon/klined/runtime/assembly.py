@@ -36,7 +36,7 @@ from klined.trader.engine import Engine
 from klined.trader.executor import Executor, Patience
 from klined.trader.ids import ClientIds
 from klined.trader.limits import Limits
-from klined.trader.manifest import Manifest, check_plan
+from klined.trader.manifest import Manifest, check_plan, plan_of
 from klined.trader.metrics import Metrics
 from klined.trader.plans import PLANS, Plan
 from klined.trader.risk import Gate
@@ -144,7 +144,8 @@ def training_box(policy: Policy) -> Box | None:
 
 
 def make_plan(policy: Policy) -> Plan:
-    plan = PLANS.get(policy.plan)
+    manifest = getattr(policy, "manifest", None)
+    plan = plan_of(manifest) if isinstance(manifest, Manifest) else PLANS.get(policy.plan)
     if plan is None:
         raise ModelError(f"policy {policy.name} was made for plan {policy.plan!r}; this klined has {', '.join(PLANS)}")
     return plan

@@ -14,11 +14,21 @@ from numpy.typing import NDArray
 from klined.domain import Bar
 from klined.kernels import features as kernel
 from klined.kernels import layout as at
+from klined.kernels.assembly import assemble
 from klined.kernels.observe import observe
 from klined.kernels.rows import Block, Row
 from klined.trader.plans import Plan
+from klined.trader.stepper import Step, stepper
 
 HEADER = struct.Struct("<II")  # symbols, state size
+
+
+def step_of(plan: Plan) -> Step:
+    """The plan's step function over plain rows, as the daemon runs it: step(S, bar, out)."""
+    if plan.program is not None:
+        return stepper(plan.program)
+    step: Step = getattr(kernel, plan.step)
+    return step
 
 
 class Engine:
@@ -35,7 +45,7 @@ class Engine:
         self.features.array.fill(kernel.NAN)
         self.observations: NDArray[np.float32] = np.zeros((n_symbols, plan.dim), dtype=np.float32)
         self.bars = [0] * n_symbols
-        self._step = getattr(kernel, plan.step)
+        self._step = step_of(plan)
         self.slots: list[Row] = [memoryview(row).cast("B").cast("f") for row in self.observations]
 
     def step(self, i: int, bar: Bar) -> None:
@@ -49,7 +59,10 @@ class Engine:
 
     def observe(self, i: int, q_row: Row, sentiment: float) -> None:
         """Assemble row `i` of `observations` and say in Q[OBS_OK] whether a policy may see it."""
-        q_row[at.OBS_OK] = observe(self.features.row[i], q_row, sentiment, self.slots[i])
+        if self.plan.program is None:
+            q_row[at.OBS_OK] = observe(self.features.row[i], q_row, sentiment, self.slots[i])
+        else:
+            q_row[at.OBS_OK] = assemble(self.plan.slots, self.features.row[i], q_row, sentiment, self.slots[i])
 
     def reset(self, i: int) -> None:
         """Forget all about symbol `i`, as after a gap too long to refill."""

@@ -17,9 +17,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from klined.errors import ModelError
+from klined.errors import ConfigError, ModelError
 from klined.kernels.layout import KERNEL_ABI
-from klined.trader.plans import ACCOUNT, Plan
+from klined.trader.plans import ACCOUNT, OUTSIDE, PLANS, Plan, declared_plan
 
 SCHEMA = 1
 UNBOUNDED = 1e300  # stands for no limit, which JSON cannot say
@@ -215,6 +215,27 @@ def features_of(plan: Plan) -> tuple[Feature, ...]:
         )
         for feature in plan.features
     )
+
+
+def plan_of(manifest: Manifest) -> Plan:
+    """The plan a policy was trained with: one that ships, or one declared anew from the formulas in its manifest.
+
+    Raises:
+        ModelError: a plan that this klined neither has nor can declare.
+    """
+    if manifest.plan in PLANS:
+        return PLANS[manifest.plan]
+    lines = [
+        one.name if one.name in OUTSIDE else f"{one.name} = {one.formula}" if one.name.isidentifier() else one.formula
+        for one in manifest.features
+    ]
+    try:
+        return declared_plan(manifest.plan, lines, manifest.bar_interval_ms)
+    except ConfigError as error:
+        raise ModelError(
+            f"policy manifest {manifest.name!r} needs feature plan {manifest.plan!r}; this klined has "
+            f"{', '.join(sorted(PLANS))}, and cannot declare it: {error}"
+        ) from None
 
 
 def check_plan(manifest: Manifest, plan: Plan, bar_interval_ms: int | None = None) -> None:

@@ -1,16 +1,24 @@
 """Feature plans by name: which values a policy sees, in which order, and the kernel that computes them.
 
     PLANS["eth15"] ─▶ Plan: 15 features, state of 250-odd numbers, 300 bars of warm-up, kernels `eth15_step`, ...
+    declared_plan("mine", ["rsi(14) / 50 - 1", ..., "position"]) ─▶ Plan whose kernel is a program
 
 A plan is a value. Its canonical form goes into a policy's manifest, so that a policy is only ever fed by the plan it
 was trained with; whatever changes a feature's meaning must change the plan's description or KERNEL_ABI.
 """
 
+from collections.abc import Sequence
+from math import isfinite
+
 import msgspec
 from msgspec import Struct
 
+from klined.errors import ConfigError
+from klined.kernels import assembly, observe
 from klined.kernels import features as kernel
-from klined.kernels import observe
+from klined.trader import presets
+from klined.trader.declarations import Declaration, parse
+from klined.trader.programs import Program, Result, build
 
 ACCOUNT = "account"
 MARKET = "market"
@@ -30,8 +38,12 @@ class Feature(Struct, frozen=True):
     high: float | None = 1.0
 
 
-class Plan(Struct, frozen=True):
-    """What a policy sees. Kernels: `step(S, bar, out)` per bar, `history(S, bars, out)` over many."""
+class Plan(Struct, frozen=True, omit_defaults=True):
+    """What a policy sees. Kernels: `step(S, bar, out)` per bar, `history(S, bars, out)` over many.
+
+    With a `program`, both take its code and constants first and live in klined.kernels.program, and `slots` tells
+    `klined.kernels.assembly.assemble` what stands where; else they live in klined.kernels.features.
+    """
 
     name: str
     features: tuple[Feature, ...]  # in the order of the observation
@@ -40,6 +52,8 @@ class Plan(Struct, frozen=True):
     warmup_bars: int  # bars to feed before the first decision
     step: str  # name in klined.kernels.features
     history: str
+    program: Program | None = None
+    slots: tuple[int, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -127,7 +141,59 @@ ORIGINAL = Plan(
     history="original_history",
 )
 
-PLANS = {plan.name: plan for plan in (ETH15, ORIGINAL)}
-"""Every plan whose observation `klined.kernels.observe` assembles."""
+FIXED = (ETH15, ORIGINAL)
+"""Plans fused into one kernel each, whose observation `klined.kernels.observe` assembles."""
 
-assert all(plan.dim == observe.DIM and plan.market_dim == kernel.MARKET for plan in PLANS.values())  # noqa: S101 - checked at import
+OUTSIDE = {
+    "position": (assembly.POSITION, POSITION),
+    "position_change": (assembly.POSITION_CHANGE, POSITION_CHANGE),
+    "open_profit": (assembly.OPEN_PROFIT, Feature("open_profit", ACCOUNT, "softsign((mark - entry) sign / ATR)")),
+    "held": (assembly.HELD, Feature("held", ACCOUNT, "softsign(hours since entry)")),
+    "retreat": (assembly.RETREAT, Feature("retreat", ACCOUNT, "softsign((mark - best since entry) sign / ATR)")),
+    "last_target": (assembly.LAST_TARGET, Feature("last_target", ACCOUNT, "clip(last target that passed the gate, 1)")),
+    "sentiment_score": (assembly.SENTIMENT, SCORE),
+}
+"""Features that no bar tells, by name."""
+
+
+def declared_plan(name: str, declared: Sequence[str], interval_ms: int = 60_000) -> Plan:
+    """The plan of these features, in their order, for bars of `interval_ms`; see `klined.trader.declarations`.
+
+    Raises:
+        ConfigError: a feature that cannot be, two of one name, or none that reads bars.
+    """
+    parsed = [parse(one) for one in declared]
+    market = [one for one in parsed if one.text not in OUTSIDE]
+    names = [one.name for one in parsed]
+    twice = {one for one in names if names.count(one) > 1}
+    if twice or not market:
+        raise ConfigError(f"plan {name!r}: {f'two features named {min(twice)!r}' if twice else 'no market feature'}")
+    program = build(market, interval_ms)
+    told = {result.name: (slot, result) for slot, result in enumerate(program.results)}
+    features, slots = zip(*(_declared(one, told) for one in parsed), strict=True)
+    return Plan(
+        name=name,
+        features=features,
+        state_size=program.state_size,
+        first_bar=program.first_bar,
+        warmup_bars=max(program.stable_bars, program.first_bar + 1),
+        step="plan_step",
+        history="plan_history",
+        program=program,
+        slots=slots,
+    )
+
+
+def _declared(one: Declaration, told: dict[str, tuple[int, Result]]) -> tuple[Feature, int]:
+    if one.text in OUTSIDE:
+        slot, feature = OUTSIDE[one.text]
+        return feature, slot
+    slot, result = told[one.name]
+    low, high = (bound if isfinite(bound) else None for bound in (result.low, result.high))
+    return Feature(one.name, MARKET, result.text, (), result.first_bar, result.stable_bars, low, high), slot
+
+
+ETH44 = declared_plan("eth44", presets.ETH44)
+PLANS = {plan.name: plan for plan in (*FIXED, ETH44)}
+
+assert all(plan.dim == observe.DIM and plan.market_dim == kernel.MARKET for plan in FIXED)  # noqa: S101 - checked at import

@@ -1,0 +1,69 @@
+"""Plans that ship as declarations: nothing in them is a statistic of any data set.
+
+Distances are in units of ATR, so that they mean the same in every market and year; everything lies in [-1, 1].
+"""
+
+_AVERAGES = (
+    "sma(20)",
+    "ema(50)",
+    "wma(20)",
+    "dema(20)",
+    "tema(20)",
+    "trima(20)",
+    "hma(20)",
+    "vwma(20)",
+    "kama(30)",
+    "t3(5)",
+)
+
+ACCOUNT = ("position", "position_change", "open_profit", "held", "retreat", "last_target")
+REGIME = (
+    "volatility_rank = rank(sigma(30), 120) * 2 - 1",
+    "activity_rank = rank(sma(volume, 20), 120) * 2 - 1",
+    "volatility_turn = squash(2 * log(sigma(10) / sigma(30)))",
+    "trend = er(60).signed",
+)
+CALENDAR = ("week_sin", "week_cos", "funding = until(8) * 2 - 1")
+
+ETH44 = (
+    *(f"{one.partition('(')[0]} = squash(per(close - {one}, atr(14)))" for one in _AVERAGES),
+    "macd = squash(per(macd(12, 26, 9).macd, atr(14)))",
+    "macd_signal = squash(per(macd(12, 26, 9).signal, atr(14)))",
+    "macd_hist = squash(3 * per(macd(12, 26, 9).hist, atr(14)))",
+    "bbands = clip(bbands(20, 2).inside - 0.5, 1)",
+    "bandwidth = squash(per(bbands(20, 2).upper - bbands(20, 2).lower, atr(14)) / 4)",
+    "keltner = squash(per(close - keltner(20, 10, 2).upper, atr(14)))",
+    "donchian = clip((close - donchian(20).middle) / (donchian(20).upper - donchian(20).lower) * 2, 1)",
+    "linearreg = squash(per(close - linearreg(14), atr(14)))",
+    "slope = squash(5 * per(linearreg(14).slope, atr(14)))",
+    "rsi = rsi(14, flat=50) / 50 - 1",
+    "cmo = cmo(9) / 100",
+    "stochrsi = stochrsi(14, 5, 3, flat=50).d / 50 - 1",
+    "mom = squash(per(mom(10), atr(14)))",
+    "bop",
+    "trix = squash(20 * trix(15))",
+    "tsi = tsi(25, 13) / 100",
+    "cci = squash(cci(20) / 100)",
+    "ultosc = ultosc(7, 14, 28, flat=50) / 50 - 1",
+    "ao = squash(per(ao(5, 34), atr(14)))",
+    "er = er(10).signed",
+    "willr = willr(14, flat=-50) / 50 + 1",
+    "aroon = aroon(14).osc / 100",
+    "stoch = stoch(5, 3, 3, flat=50).d / 50 - 1",
+    "kdj = squash((kdj(9, 3, 3, flat=50).j - 50) / 50)",
+    "adx = adx(14) / 50 - 1",
+    "dmi = (plus_di(14) - minus_di(14)) / 100",
+    "vortex = squash(4 * (vortex(14).plus - vortex(14).minus))",
+    "sar = squash(per(close - sar, atr(14)))",
+    "supertrend = supertrend(10, 3).way",
+    "natr = squash(10 * natr(14))",
+    "mfi = mfi(14, flat=50) / 50 - 1",
+    "cmf = cmf(20)",
+    "rvol = squash(rvol(20) - 1)",
+    "flow = clip(flow(20).net / flow(20).gross, 1)",
+    *ACCOUNT,
+    *REGIME,
+    *CALENDAR,
+    "sentiment_score",
+)
+"""44 indicators, the account, the regime, the time of the week; the sentiment last."""
