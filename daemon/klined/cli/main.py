@@ -54,6 +54,7 @@ VERBS = {
     "replay": Verb("Research", "running", "recorded bars through the same pipeline", "klined replay ETHUSDT-1m.csv.gz"),
     "sandbox": Verb("Research", "sandbox", "a Binance-compatible exchange on loopback", "klined sandbox --speed 60"),
     "record": Verb("Research", "record", "store a feed's raw frames", "klined record frames.jsonl.gz --minutes 60"),
+    "features": Verb("Research", "features", "list, show or check what a policy may see", "klined features show rsi"),
     "state": Verb("Keep", "state", "show, backup or restore the state directory", "klined state backup state.bak"),
     "service": Verb("Keep", "service", "systemd units: install, uninstall or show them", "klined service install eth"),
 }
