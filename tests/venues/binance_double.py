@@ -139,6 +139,7 @@ class Double:
             ("POST", "/marginType"): lambda _: error(400, -4046, "No need to change margin type."),
             ("POST", "/leverage"): lambda q: json_of({"leverage": self.leverage_told or int(q["leverage"])}),
             ("POST", "/countdownCancelAll"): json_of,
+            ("POST", "/listenKey"): lambda _: json_of({"listenKey": "key-of-the-stream"}),
         }
 
     def refuse(self, request: web.Request, raw: str, query: Row) -> web.Response | None:

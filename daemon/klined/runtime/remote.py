@@ -22,6 +22,7 @@ from klined.venues.binance import NETWORKS, BinanceDialect
 from klined.venues.ccxt import CcxtVenue
 from klined.venues.dialect import Dialect
 from klined.venues.permissions import Setup
+from klined.venues.user_stream import UserStream
 
 TRIES = 5
 FIRST_WAIT_S = 1.0
@@ -87,6 +88,16 @@ def make_remote(settings: Settings, clock: Clock, prefix: str) -> CcxtVenue:
     recv_window_ms = settings.exchange.recv_window_ms
     venue = CcxtVenue(settings.market.exchange, dialect, clock, recv_window_ms=recv_window_ms, set_offset=offset)
     venue.prefix = prefix
+    if settings.exchange.user_stream and isinstance(dialect, BinanceDialect):
+        stream = UserStream(
+            venue,
+            dialect,
+            clock,
+            api_key=key.get_secret_value(),
+            api_secret=secret.get_secret_value(),
+            url=settings.exchange.user_stream_url,
+        )
+        venue.on_open = stream.run
     return venue
 
 
@@ -105,6 +116,7 @@ async def open_remote(venue: CcxtVenue, symbols: Sequence[str]) -> list[Instrume
     except (ConfigError, Retryable):
         await venue.close()
         raise
+    venue.open()
     return instruments
 
 

@@ -71,6 +71,7 @@ class CcxtVenue:
         self.alarms: asyncio.Queue[Alarm] = asyncio.Queue(ALARMS_MAX)
         self.poked = asyncio.Event()
         self.why_poked = ""
+        self.on_open: Callable[[], Coroutine[Any, Any, None]] | None = None  # such as a user stream
         self._clock, self._recv_window_ms, self._set_offset = clock, recv_window_ms, set_offset
         self._raw_offset_ms = 0
         self._inbox: asyncio.Queue[News] = asyncio.Queue(INBOX_MAX)
@@ -189,6 +190,11 @@ class CcxtVenue:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.dialect.close()
+
+    def open(self) -> None:
+        """Begin to listen; key and account were checked."""
+        if self.on_open is not None:
+            self.start(self.on_open())
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something, such as a user stream, until `close`."""
