@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import ccxt.async_support as ccxt
@@ -10,6 +11,7 @@ import pytest
 
 from klined.sandbox.server import SandboxServer
 from klined.sandbox.settings import DEMO_KEY, DEMO_SECRET, SandboxSettings
+from sandbox.wire import until
 
 SPOT, SWAP = "ETH/USDT", "ETH/USDT:USDT"
 
@@ -52,7 +54,7 @@ async def test_markets_and_klines_are_what_ccxt_expects(exchange: Any) -> None:
     for symbol in (SPOT, SWAP):
         rows = await exchange.fetch_ohlcv(symbol, "1m", limit=100)
         assert len(rows) == 100
-        assert all(later[0] - earlier[0] == 60_000 for earlier, later in zip(rows, rows[1:], strict=False))
+        assert all(later[0] - earlier[0] == 60_000 for earlier, later in pairwise(rows))
         hours = await exchange.fetch_ohlcv(symbol, "1h", limit=2)
         assert hours[1][0] - hours[0][0] == 3_600_000
     book = await exchange.fetch_order_book(SPOT, 5)
@@ -128,8 +130,7 @@ async def test_ccxt_pro_hears_of_its_orders(exchange: Any, server: SandboxServer
     users = server.exchange.users["spot" if symbol == SPOT else "perp"]
     async with asyncio.timeout(20):
         watching = asyncio.ensure_future(exchange.watch_orders(symbol, params=kind))
-        while not (users._subscriptions or any(users._listeners.values())):
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(users._subscriptions or any(users._listeners.values())))
         order = await exchange.create_order(symbol, "limit", "buy", 0.1, 2400)
         heard = await watching
         assert heard[-1]["id"] == order["id"]

@@ -106,8 +106,8 @@ def brackets(call: Call) -> Any:
             {
                 "bracket": i + 1,
                 "initialLeverage": int(tier.leverage_max),
-                "notionalCap": float(floors[i + 1] if i + 1 < len(floors) else FAR),
-                "notionalFloor": tier.notional_min,
+                "notionalCap": int(floors[i + 1] if i + 1 < len(floors) else FAR),
+                "notionalFloor": int(tier.notional_min),
                 "maintMarginRatio": tier.mmr,
                 "cum": tier.cum,
             }

@@ -256,7 +256,8 @@ class SocketApi:
                 if users.subscriptions(session.channel):
                     raise ApiError(-2035, "User Data Stream subscription already active.")
             case "userDataStream.subscribe.signature":
-                self._signer(text)
+                if session.key is None or "apiKey" in text:
+                    self._signer(text)
             case "userDataStream.unsubscribe":
                 number = Params(text).integer("subscriptionId", -1)
                 if not users.unsubscribe(session.channel, None if number < 0 else number):
