@@ -132,6 +132,7 @@ def double(request: pytest.FixtureRequest) -> Double:
 @pytest.fixture(autouse=True)
 async def impatient(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     monkeypatch.setattr(reconciling, "LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr(reconciling, "LAG_S", 0.05)
     monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.01)
     yield
     while OPENED:  # a test that failed leaves a thread that would hold up the process
@@ -308,3 +309,24 @@ def test_bars_come_from_the_network_that_takes_the_orders() -> None:
     )
     assert told("mode.paper=false", "exchange.demo=true")[1] == "https://demo-api.binance.com"
     assert told("mode.live=true") == ("", "")
+
+
+async def test_a_stop_is_heard_while_a_start_waits_for_the_market(
+    double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(double) as url:
+        daemon, market, journal = await started(settings_for(double, url, tmp_path), monkeypatch, 0.0)
+        waiting = asyncio.Event()
+
+        async def never(_count: int, _after_ms: int | None) -> Sequence[Batch]:
+            waiting.set()
+            await asyncio.Event().wait()
+            return ()
+
+        monkeypatch.setattr(market, "history", never)
+        serving_task = asyncio.create_task(daemon.serve())
+        async with asyncio.timeout(10):
+            await waiting.wait()
+            daemon.stop("test")
+            assert await serving_task == 0
+        await journal.close()

@@ -1,10 +1,11 @@
 """Our view against the venue's: at start, after every reconnect or resume, and periodically; the same code each time.
 
     look ─▶ clock ─▶ income ─▶ account ─ differs? ─▶ ask for orders and trades ─▶ account again ─▶ adopt what is left
-      ▲                                                                                         (twice the same: real)
+      ▲                                                                            (the same after any lag: real)
       └ start · poked (user stream, refused clock) · every `period_s` · the machine slept
 
-Reads lag behind news, so only what two looks found alike counts; before anything is adopted as EXTERNAL, the trades of
+Reads lag behind news, so only what two looks found alike counts, and what would replace our books only when it is found
+again after any lag; before anything is adopted as EXTERNAL, the trades of
 the symbol are read, and those that explain it are booked one by one. While no look succeeds, nothing is opened.
 """
 
@@ -19,17 +20,29 @@ from klined.errors import Retryable
 from klined.ports import Clock, Venue
 from klined.runtime.outbox import Outbox
 from klined.trader.actions import Query
-from klined.trader.reconcile import ExternalPosition, Finding, MissingFill, Moved, VanishedOrder
+from klined.trader.reconcile import (
+    DriftedBalance,
+    ExternalPosition,
+    Finding,
+    MissingFill,
+    Moved,
+    VanishedOrder,
+    persisting,
+)
 from klined.trader.trader import Trader
 from klined.venues.ccxt import Alarm
 
 LOOK_AGAIN_S = 2.0  # between two looks at an account that differs
+LAG_S = 30.0  # a read may be older than this by no means; what differs for longer is adopted
 TICK_S = 5.0  # how soon a sleep of the machine is noticed
 JUMP_S = 2.0  # wall and monotonic clock apart by more: it slept, or its clock was set
 FAILED_MAX = 3  # looks in a row, then nothing is opened
 START_TRIES = 20
 BACK_OFF_S = (0.5, 15.0)
 CLOCK, UNREAD = "clock", "unreconciled"
+
+Adopted = ExternalPosition | DriftedBalance | Moved
+"""Findings after which the venue's word replaces ours."""
 
 log = structlog.get_logger()
 
@@ -163,6 +176,9 @@ class Reconciling:
         if earlier:
             await self._explain(earlier)
             await asyncio.sleep(LOOK_AGAIN_S)
+            earlier = persisting(earlier, trader.differences(await venue.account()))
+        if any(isinstance(finding, Adopted) for finding in earlier):  # two looks so close may both be of before a fill
+            await asyncio.sleep(LAG_S)
         account = await venue.account()
         trader.reconcile(account, self._clock.now_ms(), earlier)
         self._since_ms = account.time_ms
