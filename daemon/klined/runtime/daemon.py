@@ -72,6 +72,7 @@ class Daemon:
         self.freezer, self._warmup_bars, self._reconciling = freezer, warmup_bars, reconciling
         pipeline.beside += reconciling.works() if reconciling is not None else []
         self._flattening: asyncio.Task[bool] | None = None
+        self._starting: asyncio.Task[None] | None = None
         self.stop_why = "the market ended"
         self.report: Report | None = None
         self.on_ready: Callable[[], None] = lambda: None
@@ -82,6 +83,8 @@ class Daemon:
         if not self.pipeline.stopping:
             self.stop_why = why
         self.pipeline.stop()
+        if self._starting is not None and not self.started:
+            self._starting.cancel()  # a start may wait for an exchange that does not answer
 
     @property
     def mode(self) -> Mode:
@@ -170,16 +173,29 @@ class Daemon:
             else:
                 self.pipeline.backlog.append(batch)
 
+    async def _begin(self) -> None:
+        """Start, unless a stop comes first."""
+        self._starting = asyncio.create_task(self.start())
+        try:
+            await self._starting
+        except asyncio.CancelledError:
+            if not self.pipeline.stopping:
+                self._starting.cancel()
+                raise
+            raise _StoppedEarlyError from None
+
     async def _live(self) -> int:
         failed = False
         try:
-            await self.start()
+            await self._begin()
             self.bus.start()
             self.report = Report(self.settings.state_dir, self.trader)
             self.started = True
             self.health.ready("trading")
             self.on_ready()
             await self.pipeline.run()
+        except* _StoppedEarlyError:
+            pass
         except* KlinedError as group:
             failed = True
             for error in _leaves(group):
@@ -241,6 +257,10 @@ class Daemon:
     def dump(self) -> None:
         """SIGUSR1: the state, in one line of the log."""
         log.info("state.dumped", **self.trader.state())
+
+
+class _StoppedEarlyError(Exception):
+    """A stop came before the start was over."""
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
