@@ -30,7 +30,9 @@ def by_table(program: Program, bars: Floats) -> tuple[Floats, bytes]:
 def interpreted(program: Program, bars: Floats) -> tuple[Floats, bytes]:
     """The same by the source of the compiled interpreter, run as Python."""
     state, out = Block(1, program.state_size), Block(len(bars), len(program.results))
-    kernel.plan_history(program.code, memoryview(np.array(program.constants)), state.row[0], bars.tolist(), out.row)
+    constants = Block(1, len(program.constants))
+    constants.array[0] = program.constants
+    kernel.plan_history(program.code, constants.row[0], state.row[0], bars.tolist(), out.row)
     return out.array, state.dump()
 
 
