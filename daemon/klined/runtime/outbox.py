@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 import structlog
 from msgspec.structs import replace
 
-from klined.domain import Batch, Record, Sent, Verdict
+from klined.domain import Batch, Cause, Denied, Intent, Mode, Record, Sent, Verdict
 from klined.errors import Retryable, StateError
+from klined.kernels import layout as at
 from klined.ports import Choice, Clock, Journal, Venue
 from klined.runtime.observing import Bus
 from klined.runtime.secrecy import knows_secrets, without_secrets
@@ -44,6 +45,7 @@ class Outbox:
         self._committing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._due_ms = 0
+        self._decided_ms = 0  # close of the batch whose orders are sent
         self.performed = 0  # actions, since the start
         self.performing = ""  # the one in hand
 
@@ -66,6 +68,7 @@ class Outbox:
 
     async def commit_batch(self, batch: Batch, choices: Sequence[Choice], verdicts: Sequence[Verdict]) -> None:
         """Make a batch's decisions and intents durable; only then may its orders be sent."""
+        self._decided_ms = batch.close_time_ms
         async with self._committing:
             record = self._trader.record(batch, choices, verdicts)
             try:
@@ -119,6 +122,8 @@ class Outbox:
     async def _perform(self, action: Action) -> None:
         trader, venue, clock = self._trader, self._venue, self._clock
         match action:
+            case Submit(intent) if why := self._overtaken(intent):
+                trader.hear(Denied(intent.client_id, f"not sent: {why}"), clock.now_ms())
             case Submit(intent):
                 trader.hear(Sent(intent.client_id, clock.now_ms()), clock.now_ms())
                 for item in await venue.submit(intent):
@@ -142,6 +147,16 @@ class Outbox:
                 self._wake.set()
             case _:
                 pass
+
+    def _overtaken(self, intent: Intent) -> str:
+        """Why an order that was approved is not sent any more: an answer before it took too long, or somebody paused."""
+        if self._venue.in_process or intent.reduce_only or intent.cause is Cause.FLATTEN:
+            return ""
+        if self._trader.gate.mode is not Mode.RUNNING:
+            return "nothing may be opened any more"
+        age_ms = self._clock.now_ms() - self._decided_ms
+        late = age_ms > self._trader.book.P.row[0][at.BAR_AGE_MAX_MS]
+        return f"its bar closed {age_ms} ms ago" if late else ""
 
     async def _inspect(self, symbol: str) -> None:
         try:
