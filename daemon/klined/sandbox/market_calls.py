@@ -29,7 +29,7 @@ def exchange_info(call: Call) -> Json:
         quotes = dict.fromkeys(item.quote for item in venue.listed.values())
         found["futuresType"] = "U_MARGINED"
         found["assets"] = [{"asset": name, "marginAvailable": True, "autoAssetExchange": "-10000"} for name in quotes]
-    return {**found, "symbols": symbols}
+    return {**found, "symbols": symbols, **({"sors": []} if spot else {})}
 
 
 def _wanted(call: Call) -> list[str]:
