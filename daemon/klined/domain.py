@@ -414,3 +414,4 @@ class Recovered(Struct, frozen=True):
     orders: tuple[tuple[str, bytes], ...]  # those not yet closed
     memory: dict[str, str]  # durable flags: installation id, pause, halt, flattening
     inputs: tuple[Input, ...] = ()  # committed after the snapshot: to be told to the cores again
+    flattens: tuple[str, ...] = ()  # names of the newest orders that flattened: never to be used again

@@ -115,7 +115,7 @@ async def _serve(settings: Settings, reread: Reread) -> int:
     daemon.on_reload, daemon.on_ready = on_reload, on_ready
     tasks.add(asyncio.create_task(Watch(daemon).run()))
     try:
-        code = await daemon.serve()
+        code = await _served(daemon, journal)
     finally:
         for task in tasks:
             task.cancel()
@@ -132,7 +132,7 @@ async def _demo(settings: Settings, say: Say) -> int:
     daemon, journal = await _live(settings, [narrator], bars)
     daemon.pipeline.progress = partial(_progress, daemon, bars)
     narrator.greet(settings, daemon.pipeline.policy.name)
-    code = await daemon.serve()
+    code = await _served(daemon, journal)
     bars.close()
     report = await _close(daemon, journal, code)
     narrator.bid_farewell(daemon.summary(), report)
@@ -155,6 +155,15 @@ async def _replay(settings: Settings, told: dict[str, object]) -> int:
         told |= {"dropped": daemon.feed.dropped(), "gaps": daemon.feed.gaps()}
     told |= {"digest": digest(path), "report": str(report), "exit_code": code}
     return code
+
+
+async def _served(daemon: Daemon, journal: AsyncJournal) -> int:
+    """The exit code. An error closes the journal, whose thread would keep the process alive."""
+    try:
+        return await daemon.serve()
+    except BaseException:
+        await journal.close()
+        raise
 
 
 async def _live(settings: Settings, observers: Sequence[Observer], bars: BarStore) -> tuple[Daemon, AsyncJournal]:

@@ -6,8 +6,10 @@ import sqlite3
 from pathlib import Path
 
 import klined
-from klined.domain import Input, Recovered
+from klined.domain import Cause, Input, Recovered
 from klined.errors import StateError
+
+FLATTENS = "SELECT client_id FROM intents WHERE cause = ? ORDER BY bar_time_ms DESC LIMIT 1000"
 
 
 def recover(link: sqlite3.Connection, path: Path) -> Recovered:
@@ -31,6 +33,7 @@ def recover(link: sqlite3.Connection, path: Path) -> Recovered:
         orders=tuple(link.execute("SELECT client_id, state FROM orders WHERE open ORDER BY client_id")),
         memory=dict(link.execute("SELECT key, value FROM memory ORDER BY key").fetchall()),
         inputs=tuple(Input(*row) for row in told),
+        flattens=tuple(name for (name,) in link.execute(FLATTENS, (Cause.FLATTEN,))),
     )
 
 

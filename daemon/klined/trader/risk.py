@@ -49,6 +49,7 @@ class Gate:
         self.instruments = tuple(instruments)
         self.ids = ids
         self.dust: dict[str, Decimal] = {}  # what the last flatten had to leave, by symbol, base quantity
+        self.flattens: set[str] = set()  # names that flattens have used, in this process or before it
         self._n = len(self.instruments)
         self._a, self._q, self._m, self._p, self._c = A, Q, M, P, C
         self._out: Row = memoryview(bytearray(8 * at.N_OUT)).cast("d")
@@ -93,8 +94,15 @@ class Gate:
             return None
         q[at.WORKING] += lots
         count_order(self._a, now_ms)
-        name = self.ids.flatten(bar_time_ms, i, now_ms)
+        name = self._flatten_name(bar_time_ms, i, now_ms)
         return self._order(i, name, lots, bar_time_ms, cause=Cause.FLATTEN, reduce_only=True)
+
+    def _flatten_name(self, bar_time_ms: int, i: int, now_ms: int) -> str:
+        """A name of its own for each try, even where time stands still between bars."""
+        while (name := self.ids.flatten(bar_time_ms, i, now_ms)) in self.flattens:
+            now_ms += 1
+        self.flattens.add(name)
+        return name
 
     def is_dust(self, i: int, quantity: Decimal) -> bool:
         """Whether no order could close a position of `quantity` of symbol `i` at its mark."""

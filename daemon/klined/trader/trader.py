@@ -305,6 +305,7 @@ class Trader:
     def resume(self, recovered: Recovered, now_ms: int) -> None:
         """Take over the orders that a dead process left and ask for them."""
         self.minutes.seq = max(self.minutes.seq, recovered.seq)
+        self.gate.flattens.update(recovered.flattens)
         self._act(self.executor.restore([decode(state) for _, state in recovered.orders], now_ms))
         for i in range(len(self.instruments)):
             self._refresh(i)
