@@ -62,7 +62,7 @@ async def test_markets_and_klines_are_what_ccxt_expects(exchange: Any) -> None:
     assert (await exchange.fetch_ticker(SPOT))["bid"] == book["bids"][0][0]
 
 
-async def test_ccxt_trades_spot(exchange: Any, server: SandboxServer) -> None:
+async def test_ccxt_trades_on_spot_markets(exchange: Any, server: SandboxServer) -> None:
     bought = await exchange.create_order(SPOT, "market", "buy", 0.1)
     assert (bought["status"], bought["filled"]) == ("closed", 0.1)
     assert bought["fees"] == [{"currency": "ETH", "cost": 0.0001}]
@@ -80,7 +80,7 @@ async def test_ccxt_trades_spot(exchange: Any, server: SandboxServer) -> None:
     assert server.exchange.spot.totals["ETH"] == pytest.approx(server.exchange.spot.balance("ETH").free)
 
 
-async def test_ccxt_trades_swap(exchange: Any, server: SandboxServer) -> None:
+async def test_ccxt_trades_on_perpetual_markets(exchange: Any, server: SandboxServer) -> None:
     await exchange.set_leverage(5, SWAP)
     await exchange.set_margin_mode("isolated", SWAP)
     opened = await exchange.create_order(SWAP, "market", "buy", 0.5)
@@ -103,7 +103,7 @@ async def test_ccxt_trades_swap(exchange: Any, server: SandboxServer) -> None:
     assert await exchange.fetch_funding_history(SWAP) == []
 
 
-async def test_ccxt_recognises_refusals(exchange: Any) -> None:
+async def test_ccxt_recognises_what_a_refusal_means(exchange: Any) -> None:
     with pytest.raises(ccxt.InvalidOrder):
         await exchange.create_order(SPOT, "market", "buy", 100_000)
     with pytest.raises(ccxt.InsufficientFunds):

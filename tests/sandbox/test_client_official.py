@@ -57,7 +57,7 @@ async def off_loop(work: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("key", [HMAC, ED25519])
-async def test_spot_rest(server: SandboxServer, key: dict[str, str]) -> None:
+async def test_the_official_client_trades_on_spot(server: SandboxServer, key: dict[str, str]) -> None:
     base = f"http://127.0.0.1:{server.port}"
 
     def work() -> None:
@@ -91,7 +91,7 @@ async def test_spot_rest(server: SandboxServer, key: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("key", [HMAC, ED25519])
-async def test_futures_rest(server: SandboxServer, key: dict[str, str]) -> None:
+async def test_the_official_client_trades_on_futures(server: SandboxServer, key: dict[str, str]) -> None:
     base = f"http://127.0.0.1:{server.port}"
 
     def work() -> None:
@@ -144,7 +144,7 @@ async def first(stream: Any) -> Any:
         return await heard.get()
 
 
-async def test_spot_streams(server: SandboxServer) -> None:
+async def test_the_official_client_hears_spot_streams(server: SandboxServer) -> None:
     url = f"ws://127.0.0.1:{server.port}/stream"
     client = Spot(config_ws_streams=ConfigurationWebSocketStreams(stream_url=url))
     connection = await client.websocket_streams.create_connection()
@@ -158,7 +158,7 @@ async def test_spot_streams(server: SandboxServer) -> None:
         await connection.close_connection(close_session=True)
 
 
-async def test_futures_streams(server: SandboxServer) -> None:
+async def test_the_official_client_hears_futures_streams(server: SandboxServer) -> None:
     url, base = f"ws://127.0.0.1:{server.port}/stream", f"http://127.0.0.1:{server.port}"
     client = DerivativesTradingUsdsFutures(
         config_rest_api=ConfigurationRestAPI(base_path=base, **HMAC),
@@ -182,7 +182,7 @@ async def test_futures_streams(server: SandboxServer) -> None:
 
 
 @pytest.mark.parametrize("key", [HMAC, ED25519])
-async def test_websocket_api(server: SandboxServer, key: dict[str, str]) -> None:
+async def test_the_official_client_trades_over_a_websocket(server: SandboxServer, key: dict[str, str]) -> None:
     url = f"ws://127.0.0.1:{server.port}/ws-api/v3"
     client = Spot(config_ws_api=ConfigurationWebSocketAPI(stream_url=url, **key))
     connection = await client.websocket_api.create_connection()

@@ -113,7 +113,7 @@ async def test_the_websocket_api_places_queries_and_cancels(client: Any) -> None
         (lambda sockets: sockets.symbol_ticker_futures_socket("ETHUSDT"), "bookTicker"),
     ],
 )
-async def test_market_sockets_deliver(client: Any, make: Any, event: str) -> None:
+async def test_market_sockets_deliver_their_events(client: Any, make: Any, event: str) -> None:
     async with make(BinanceSocketManager(client)) as socket:
         message = await socket.recv()
     assert message.get("data", message)["e"] == event

@@ -90,7 +90,7 @@ async def test_parameters_come_from_query_and_body(wire: Any) -> None:
         assert (await answer.json())["status"] == "FILLED"
 
 
-async def test_ed25519_signs_too(wire: Any) -> None:
+async def test_an_ed25519_key_signs_as_well(wire: Any) -> None:
     private = Ed25519PrivateKey.from_private_bytes(bytes(32))
     text = f"timestamp={wire.server.exchange.clock.told_ms()}"
     good = base64.b64encode(private.sign(text.encode())).decode()

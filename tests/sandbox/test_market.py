@@ -183,7 +183,7 @@ async def test_real_exchange_rules_are_served_as_they_are(shared_data: Path) -> 
         assert (await wire.market("BUY", "0.0001", perp=True, symbol="BTCUSDT"))["code"] == -4164
 
 
-async def test_real_bars_trade(shared_data: Path) -> None:
+async def test_one_can_trade_on_real_bars(shared_data: Path) -> None:
     files = tuple(str(shared_data / f"small/{coin}USDT-1m_spot_2021-05.csv.gz") for coin in ("BTC", "ETH"))
     settings = SandboxSettings(port=0, speed=0.0, history=500, files=files)
     async with running(settings) as server, aiohttp.ClientSession() as http:

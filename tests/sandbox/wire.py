@@ -94,4 +94,4 @@ async def until(done: Callable[[], bool], timeout_s: float = 10.0) -> None:
     end = time.monotonic() + timeout_s
     while not done():
         assert time.monotonic() < end, "it did not happen in time"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)

@@ -1,6 +1,5 @@
 """Request weight per IP and minute, orders per account and window, and the ban for who does not listen."""
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ from klined.sandbox.settings import Limits
 
 MINUTE_MS = 60_000
 WINDOWS = (("10S", "SECOND", 10, 10_000), ("1M", "MINUTE", 1, MINUTE_MS), ("1D", "DAY", 1, 86_400_000))
+NAMES = {span_ms: name for name, _, _, span_ms in WINDOWS}
 
 
 class Rates:
@@ -20,7 +20,7 @@ class Rates:
         self._used: dict[str, int] = {}
         self._ignored: dict[str, int] = {}
         self._banned: dict[str, int] = {}
-        self._orders: deque[int] = deque(maxlen=200_000)
+        self._orders = dict.fromkeys(NAMES.values(), (0, 0))  # window's number, orders in it
 
     def ban(self, ip: str, until_ms: int) -> None:
         self._banned[ip] = until_ms
@@ -69,22 +69,17 @@ class Rates:
                 raise ApiError(-1015, message, 429, Retry_After=str(span_ms // 1000))
 
     def count_order(self, now_ms: int) -> None:
-        self._orders.append(now_ms)
+        for name, _, _, span_ms in WINDOWS:
+            self._orders[name] = (now_ms // span_ms, self.orders(span_ms, now_ms) + 1)
 
     def forgive_order(self) -> None:
         """A filled order does not count (spot)."""
-        if self._orders:
-            self._orders.pop()
+        self._orders = {name: (window, max(0, count - 1)) for name, (window, count) in self._orders.items()}
 
     def orders(self, span_ms: int, now_ms: int) -> int:
         """Orders counted in the current window of that span."""
-        begin = now_ms - now_ms % span_ms
-        count = 0
-        for time_ms in reversed(self._orders):
-            if time_ms < begin:
-                break
-            count += 1
-        return count
+        window, count = self._orders[NAMES[span_ms]]
+        return count if window == now_ms // span_ms else 0
 
     def headers(self, ip: str, now_ms: int, *, orders: bool) -> dict[str, str]:
         used = str(self.used(ip, now_ms))
