@@ -14,7 +14,6 @@ from klined.config.settings import Settings
 from klined.domain import Account, Cause, Intent, OrderNews
 from klined.errors import Retryable
 from klined.runtime import assembly, process
-from klined.venues.paper import PaperVenue
 
 
 def stubborn(venue: Any, yields: Path) -> Any:
@@ -23,7 +22,7 @@ def stubborn(venue: Any, yields: Path) -> Any:
     silent = False
 
     async def say_nothing() -> Account:
-        if silent and not yields.exists():
+        if silent and not yields.exists():  # noqa: ASYNC240 # one stat
             raise Retryable("the exchange does not answer")
         told: Account = await account()
         return told
@@ -44,11 +43,7 @@ def main(file: Path, yields: Path) -> int:
 
     make_venue = assembly.make_venue
 
-    def make(*args: Any) -> PaperVenue:
-        venue: PaperVenue = stubborn(make_venue(*args), yields)
-        return venue
-
-    assembly.make_venue = make
+    assembly.make_venue = lambda *args: stubborn(make_venue(*args), yields)
     return process.run(settings(), settings)
 
 

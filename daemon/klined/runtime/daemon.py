@@ -14,7 +14,7 @@ import structlog
 
 from klined.config.settings import Settings
 from klined.domain import Mode, Purpose, Reason, Recovered
-from klined.errors import KlinedError
+from klined.errors import KlinedError, StateError
 from klined.kernels import layout as at
 from klined.ports import Clock, Feed, Journal, Venue
 from klined.runtime.flatten import FLAG, Flatten
@@ -139,10 +139,13 @@ class Daemon:
         finally:
             signals.remove()
             await self.bus.close()
-            await self.journal.flush()
-            await self.journal.end_run(run, self.clock.now_ms(), f"{self.stop_why}; exit {code}")
             await self.feed.close()
             await self.venue.close()
+            try:
+                await self.journal.flush()
+                await self.journal.end_run(run, self.clock.now_ms(), f"{self.stop_why}; exit {code}")
+            except StateError as error:  # told, but no reason to end with another code
+                log.error("journal.failed", why=str(error), hint="the next start recovers")  # noqa: TRY400
 
     async def start(self) -> None:
         """Recovery: know what the venue knows, and show the indicators what they missed."""

@@ -8,7 +8,7 @@ import asyncio
 
 import structlog
 
-from klined.errors import Retryable
+from klined.errors import Retryable, StateError
 from klined.ports import Clock, Journal, Venue
 from klined.runtime.outbox import Outbox
 from klined.trader.trader import Trader
@@ -26,40 +26,57 @@ class Flatten:
     def __init__(self, *, venue: Venue, journal: Journal, clock: Clock, trader: Trader, outbox: Outbox) -> None:
         self._venue, self._journal, self._clock = venue, journal, clock
         self._trader, self._outbox = trader, outbox
+        self._flagged = False  # whether the flag is durable
 
     async def run(self, why: str, deadline_s: float) -> bool:
         """Whether the venue holds no sellable lot and no open order of ours, at the deadline at the latest.
 
         The flag stays set when it is not flat.
         """
-        await self._outbox.commit()
-        await self._journal.flush()  # the flag must not outlive bars of a group that a kill loses
-        await self._journal.remember(FLAG, why)
         self._trader.hold(FLAG)
+        self._flagged = False
         flat = False
         try:
             async with asyncio.timeout(deadline_s):
-                flat = await self._until_flat()
+                flat = await self._until_flat(why)
         except TimeoutError:
             log.error("flatten.timed_out", deadline_s=deadline_s, left=self._trader.left())  # noqa: TRY400
-        await self._outbox.commit()
         if flat:
-            await self._journal.remember(FLAG, None)
             self._trader.release(FLAG)
         return flat
 
-    async def _until_flat(self) -> bool:
+    async def _until_flat(self, why: str) -> bool:
         wait_s = ROUND_WAIT_S
         while True:
-            await self._settle()
-            now_ms = self._clock.now_ms()
-            self._trader.flatten(now_ms)
-            await self._outbox.commit()  # the intents, before anything is sent
-            await self._outbox.send()
-            if not self._trader.open_orders() and await self._agrees():
-                return True
+            try:
+                if await self._round(why):
+                    return True
+            except StateError as error:
+                log.error("flatten.delayed", why=str(error), hint="what is not durable is not sent")  # noqa: TRY400
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, BACK_OFF_MAX_S)
+
+    async def _round(self, why: str) -> bool:
+        """Whether the venue says flat, after one try to close what is held."""
+        await self._flag(why)
+        await self._settle()
+        self._trader.flatten(self._clock.now_ms())
+        await self._outbox.commit()  # the intents, before anything is sent
+        await self._outbox.send()
+        if self._trader.open_orders() or not await self._agrees():
+            return False
+        await self._outbox.commit()
+        await self._journal.flush()
+        await self._journal.remember(FLAG, None)
+        return True
+
+    async def _flag(self, why: str) -> None:
+        if self._flagged:
+            return
+        await self._outbox.commit()
+        await self._journal.flush()  # the flag must not outlive bars of a group that a kill loses
+        await self._journal.remember(FLAG, why)
+        self._flagged = True
 
     async def _settle(self) -> None:
         """Cancel what works and ask until the fate of every order is known."""

@@ -64,7 +64,7 @@ class Outbox:
                     self.performing = ""
                     self.performed += 1
         if not self._venue.in_process:  # an in-process venue's answers are durable with the next batch
-            await self.commit()
+            await self._commit_or_keep()
 
     async def commit_batch(self, batch: Batch, choices: Sequence[Choice], verdicts: Sequence[Verdict]) -> None:
         """Make a batch's decisions and intents durable; only then may its orders be sent."""
@@ -73,18 +73,27 @@ class Outbox:
             record = self._trader.record(batch, choices, verdicts)
             try:
                 await self._write(record)
-            except StateError as error:
+            except StateError:
                 if not self._forgiving:
                     raise
-                log.error("journal.failed", why=str(error), hint="no order is sent until it can be written")  # noqa: TRY400
-                self._trader.abandon(record, "the journal cannot be written")
 
     async def commit(self) -> None:
-        """Make news between batches durable."""
+        """Make news between batches durable.
+
+        Raises:
+            StateError: it was not; what it held becomes part of the next record.
+        """
         async with self._committing:
             record = self._trader.news_record(self._clock.now_ms())
             if record is not None:
                 await self._write(record)
+
+    async def _commit_or_keep(self) -> None:
+        try:
+            await self.commit()
+        except StateError:
+            if not self._forgiving:
+                raise
 
     async def _write(self, record: Record) -> None:
         ledger = self._venue.dump()  # an in-process exchange's own ledger belongs to the same moment
@@ -92,7 +101,12 @@ class Outbox:
             record = replace(record, venue=tuple(ledger))
         if knows_secrets():
             record = without_secrets(record)
-        await self._journal.commit(record, self._snapshot)
+        try:
+            await self._journal.commit(record, self._snapshot)
+        except StateError as error:
+            log.error("journal.failed", why=str(error), hint="no order is sent until it can be written")  # noqa: TRY400
+            self._trader.abandon(record, "the journal cannot be written")
+            raise
         self._trader.committed(record)
         if self._bus.watchers:
             self._bus.publish(record.events)  # of orders that earlier batches decided
@@ -116,7 +130,7 @@ class Outbox:
         while True:
             for item in await self._venue.news():
                 self._trader.hear(item, self._clock.now_ms())
-            await self.commit()
+            await self._commit_or_keep()
             await self.send()
 
     async def _perform(self, action: Action) -> None:
