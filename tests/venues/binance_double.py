@@ -35,6 +35,9 @@ LOST: dict[str, tuple[int, bytes]] = {
 }
 
 
+LIMITS = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 100_000}]
+
+
 def spot_symbol() -> Row:
     return {
         "symbol": "ETHUSDT",
@@ -116,7 +119,7 @@ class Double:
         fapi = "/fapi"
         return {
             ("GET", "/time"): lambda _: json_of({"serverTime": self.now_ms()}),
-            ("GET", "/exchangeInfo"): lambda _: json_of({"symbols": [spot_symbol()], "rateLimits": []}),
+            ("GET", "/exchangeInfo"): lambda _: json_of({"symbols": [spot_symbol()], "rateLimits": LIMITS}),
             ("GET", "/account"): lambda _: json_of(self.account()),
             ("GET", fapi + "/v3/account"): lambda _: json_of(
                 {"assets": [{"asset": "USDT", "walletBalance": str(self.balances["USDT"])}], "positions": []}

@@ -330,3 +330,46 @@ async def test_a_stop_is_heard_while_a_start_waits_for_the_market(
             daemon.stop("test")
             assert await serving_task == 0
         await journal.close()
+
+
+def stops(double: Double) -> list[tuple[str, str, str]]:
+    working = (algo for algo in double.algos if algo["algoStatus"] == "NEW")
+    return [(algo["side"], algo["quantity"], algo["triggerPrice"]) for algo in working]
+
+
+async def test_a_position_gets_a_stop_that_rests_at_the_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double, ear = Double(perp=True), Ear()
+    async with serving(double) as url:
+        settings = settings_for(double, url, tmp_path, **{"exits.resting": "0.05"})
+        daemon, _, journal = await started(settings, monkeypatch, 0.5, ear=ear)
+        serving_task = asyncio.create_task(daemon.serve())
+        await until(lambda: stops(double))
+        assert stops(double) == [("SELL", str(double.position.normalize()), "1900")]
+        await until(daemon.trader.protected)
+        await until(lambda: "position.covered" in ear.names())
+        assert not daemon.trader.unknown()
+        double.trigger(double.algos[0]["clientAlgoId"])  # the mark price reaches it
+        await until(lambda: not daemon.trader.left())
+        assert double.position == 0
+        daemon.stop("test")
+        assert await serving_task == 0
+        await journal.close()
+    assert stops(double) == []
+    assert daemon.trader.book.ledger.cash == double.balances["USDT"]
+
+
+async def test_a_position_that_no_stop_can_cover_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    double, ear = Double(perp=True), Ear()
+    async with serving(double) as url:
+        settings = settings_for(double, url, tmp_path, **{"exits.resting": "0.05"})
+        daemon, _, journal = await started(settings, monkeypatch, 0.5, ear=ear)
+        double.faults.extend(["", "code -2021"])
+        serving_task = asyncio.create_task(daemon.serve())
+        await until(lambda: "position.escaped" in ear.names())
+        await until(lambda: not daemon.trader.left())
+        assert double.position == 0
+        daemon.stop("test")
+        assert await serving_task == 0
+        await journal.close()

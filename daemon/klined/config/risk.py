@@ -118,6 +118,12 @@ class Exits(Section):
     )
     sigma: float = number(0.0, "loss from the entry price, in standard deviations", most=1_000, like="6", reload=True)
     time_minutes: float = number(0.0, "longest holding time", most=10_000_000, like="1440", reload=True)
+    resting: float = number(
+        0.0,
+        "distance from the entry, as a fraction, of a stop that rests at the exchange (perpetuals); 0: none",
+        most=0.5,
+        like="0.05",
+    )
     cooldown_minutes: float = number(
         15.0, "no entry for so long after an exit by one of these", most=100_000, like="15", reload=True
     )

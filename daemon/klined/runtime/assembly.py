@@ -28,6 +28,7 @@ from klined.runtime.freezer import Freezer
 from klined.runtime.observing import Bus
 from klined.runtime.outbox import Outbox
 from klined.runtime.pipeline import Pipeline
+from klined.runtime.protecting import Protecting
 from klined.runtime.reconciling import Reconciling
 from klined.runtime.remote import is_remote, make_remote, market_of, open_remote
 from klined.store.bars import BarStore
@@ -195,6 +196,11 @@ async def assemble(
         progress=_ignore,
         set_time=partial(setattr, clock, "time_ms") if isinstance(clock, FeedClock) else None,
     )
+    resting = settings.exits.resting if remote is not None and settings.market.kind is MarketKind.PERP else 0.0
+    if resting:
+        protecting = Protecting(trader=trader, outbox=outbox, clock=clock, distance=Decimal(repr(resting)))
+        bus.add(protecting)
+        pipeline.beside.append(protecting.run)
     return Daemon(
         settings=settings,
         clock=clock,
@@ -216,7 +222,8 @@ async def assemble(
             outbox=outbox,
             clock=clock,
             period_s=settings.exchange.reconcile_s,
-            countdown_s=settings.exchange.countdown_s,
+            # The switch may cancel stops as well: they protect better, so it is either.
+            countdown_s=0.0 if resting else settings.exchange.countdown_s,
         ),
     )
 

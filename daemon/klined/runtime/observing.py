@@ -54,6 +54,10 @@ class Bus:
         self.watchers = [Watcher(observer) for observer in observers]
         self._tasks: list[asyncio.Task[None]] = []
 
+    def add(self, observer: Observer) -> None:
+        """One more, before the start."""
+        self.watchers.append(Watcher(observer))
+
     def start(self) -> None:
         self._tasks = [asyncio.create_task(watcher.run()) for watcher in self.watchers]
 

@@ -250,9 +250,12 @@ class Executor:
         return sold, bought
 
     def working_lots(self, symbol: str, lot: Decimal) -> float:
-        """Signed lots of all open orders together."""
+        """Signed lots of all open orders together; stops are left out, since they wait for what may never come."""
         lives = self._open.get(symbol)
-        return float(sum((exposure_max(life.order) for life in lives.values()), ZERO) / lot) if lives else 0.0
+        if not lives:
+            return 0.0
+        orders = (life.order for life in lives.values() if life.order.intent.kind is not OrderKind.STOP)
+        return float(sum((exposure_max(order) for order in orders), ZERO) / lot)
 
     def _become(self, life: _Life, after: Order, now_ms: int) -> tuple[Action, ...]:
         before, life.order = life.order, after
@@ -316,5 +319,12 @@ class Executor:
                 return life.since_ms + self._patience.lag_bound_ms
 
     def _opposed(self, life: _Life) -> bool:
+        """Whether another open order may hide it; a stop at work may not, since the venue still lists it."""
         sign = life.order.intent.quantity
-        return any(o.order.intent.quantity * sign < 0 for o in self._open[life.order.intent.symbol].values())
+        others = self._open[life.order.intent.symbol].values()
+        return any(o.order.intent.quantity * sign < 0 and not _resting(o) for o in others)
+
+
+def _resting(life: _Life) -> bool:
+    order = life.order
+    return isinstance(order, Working) and order.intent.kind is OrderKind.STOP and not life.absent

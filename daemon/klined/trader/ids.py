@@ -39,6 +39,10 @@ class ClientIds:
         """Name of the order that flattens symbol `index` at `now_ms`; a later try has another name."""
         return f"{self.prefix}{base36(bar_time_ms // 1000)}-{index}-f{base36(now_ms)}"
 
+    def stop(self, bar_time_ms: int, index: int, now_ms: int) -> str:
+        """Name of the stop that is to rest at the venue for symbol `index` from `now_ms` on."""
+        return f"{self.prefix}{base36(bar_time_ms // 1000)}-{index}-s{base36(now_ms)}"
+
     def ours(self, client_id: str) -> bool:
         """Whether this installation named it."""
         return client_id.startswith(self.prefix)

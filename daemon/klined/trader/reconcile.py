@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from klined.domain import ZERO, Account, MarketKind, OpenOrder
+from klined.domain import ZERO, Account, MarketKind, OpenOrder, OrderKind
 from klined.trader.ledger import Ledger
 from klined.trader.orders import Order, Working, exposure_max, filled_quantity, is_open
 
@@ -40,6 +40,7 @@ class VanishedOrder(Struct, frozen=True, tag=True):
 
     client_id: str
     symbol: str
+    stop: bool = False  # it may have been triggered: the position proves nothing until it is settled
 
 
 class ForeignOrder(Struct, frozen=True, tag=True):
@@ -92,7 +93,7 @@ def compare(account: Account, ledger: Ledger, orders: Sequence[Order], prefix: s
     listed = {order.client_id: order for order in account.orders}
     known = {order.intent.client_id: order for order in orders if is_open(order)}
     findings: list[Finding] = [
-        VanishedOrder(client_id, order.intent.symbol)
+        VanishedOrder(client_id, order.intent.symbol, order.intent.kind is OrderKind.STOP)
         for client_id, order in known.items()
         if isinstance(order, Working) and client_id not in listed
     ]
@@ -115,7 +116,7 @@ def agrees(findings: Iterable[Finding], symbol: str) -> bool:
     return not any(
         isinstance(finding, MissingFill | ForeignOrder | LostOrder | ExternalPosition) and finding.symbol == symbol
         for finding in findings
-    )
+    ) and not any(isinstance(f, VanishedOrder) and f.stop and f.symbol == symbol for f in findings)
 
 
 def persisting(earlier: Iterable[Finding], later: Iterable[Finding]) -> list[Finding]:

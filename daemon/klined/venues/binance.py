@@ -45,11 +45,16 @@ WEIGHTS = {
 }
 """Of GET; whatever else counts 1. Documented figures, corrected by the headers."""
 
+ONE_SYMBOL = {"/api/v3/openOrders": 6, "/fapi/v1/openOrders": 1, "/fapi/v1/openAlgoOrders": 1}
+SYMBOLS_MAX = 10  # with more, one question for the whole account costs less
+
 TRADES_MAX = 1000
 NO_SUCH_ORDER = ("-2013", "-2011", "-2026")
 
 
-def weight_of(method: str, path: str, _query: str) -> int:
+def weight_of(method: str, path: str, query: str) -> int:
+    if "symbol=" in query and path in ONE_SYMBOL:
+        return ONE_SYMBOL[path]
     return WEIGHTS.get(path, 1) if method == "GET" or path.endswith("countdownCancelAll") else 1
 
 
@@ -216,7 +221,7 @@ class BinanceDialect:
     async def _spot_account(self, at_ms: int) -> Account:
         orders = [
             words.open_order(each, self.symbols.get(each["symbol"], str(each["symbol"])))
-            for each in _rows(await self.call("GET", "private", "openOrders", {}))
+            for each in await self._listed("private", "openOrders")
         ]
         answer = _mapping(await self.call("GET", "private", "account", {"omitZeroBalances": "true"}))
         told = {str(each["asset"]): Decimal(each["free"]) + Decimal(each["locked"]) for each in answer["balances"]}
@@ -225,9 +230,7 @@ class BinanceDialect:
         return Account(at_ms, balances, tuple(held), tuple(orders))
 
     async def _perp_account(self, at_ms: int) -> Account:
-        listed = _rows(await self.call("GET", "fapiPrivate", "openOrders", {}))
-        answer = await self.call("GET", "fapiPrivate", "openAlgoOrders", {})
-        listed += _rows(answer.get("orders", ()) if isinstance(answer, Mapping) else answer)
+        listed = await self._listed("fapiPrivate", "openOrders") + await self._listed("fapiPrivate", "openAlgoOrders")
         orders = [words.open_order(each, self.symbols.get(each["symbol"], str(each["symbol"]))) for each in listed]
         held = [
             Position(self.symbols.get(row["symbol"], str(row["symbol"])), Decimal(row["positionAmt"]),
@@ -265,6 +268,15 @@ class BinanceDialect:
 
     async def _object(self, method: str, api: str, path: str) -> Mapping[str, Any]:
         return _mapping(await self.call(method, api, path, {}))
+
+    async def _listed(self, api: str, path: str) -> list[Mapping[str, Any]]:
+        """Open orders of our symbols, or of the whole account."""
+        each = [{"symbol": name} for name in self.symbols] if len(self.symbols) <= SYMBOLS_MAX else [{}]
+        rows: list[Mapping[str, Any]] = []
+        for query in each:
+            answer = await self.call("GET", api, path, query)
+            rows += _rows(answer.get("orders", ()) if isinstance(answer, Mapping) else answer)
+        return rows
 
     async def _trades(self, symbol: str, query: Mapping[str, object]) -> list[Trade]:
         rows = _rows(await self.call("GET", self._private, "myTrades" if self._spot else "userTrades", query))

@@ -101,7 +101,7 @@ class CcxtVenue:
     async def sync(self) -> None:
         """Measure the venue's clock. Raises Retryable."""
         self.offset.forget()
-        with self._reading("the exchange's clock"):
+        with self._reading("the exchange's clock"), self.dialect.wire.urgent():
             for _ in range(CLOCK_QUESTIONS):
                 sent_ms = self._own_ms()
                 server_ms = await self.dialect.server_time_ms()
