@@ -100,7 +100,7 @@ def _told(one: Indicator) -> dict[str, object]:
 
 
 def _show(args: argparse.Namespace) -> int:
-    name = ALIASES.get(args.name, args.name).partition(".")[0]
+    name = ALIASES[args.name].partition(".")[0] if args.name in ALIASES else args.name
     if name in INDICATORS:
         told = _told(INDICATORS[name])
     elif args.name in FUNCTIONS:
