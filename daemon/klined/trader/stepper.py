@@ -3,14 +3,17 @@
     Program ─▶ stepper ─▶ step(S, bar, out)      the same bytes as `klined.kernels.program.plan_step`, and faster
 
 A row becomes a call with its places and parameters at hand; only S is given per bar, so one stepper serves all symbols.
+The five commonest joins stand in their rows themselves: a call costs as much as their arithmetic, and a test compares
+every byte.
 """
 
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from klined.kernels import arithmetic, regimes
+from klined.kernels import arithmetic, oscillators, regimes
 from klined.kernels import program as op
+from klined.kernels.arithmetic import UNIT_MIN
 from klined.kernels.frames import bar_step, frame_step
 from klined.kernels.rows import Row
 from klined.trader.functions import FUNCTIONS
@@ -136,34 +139,43 @@ def _bound(row: Sequence[int], constants: Sequence[float]) -> Run:
     return _several(shape.kernel, row[op.AT], params, places, out, shape.outputs)
 
 
-def _plain(  # noqa: C901 - one case per number of arguments: a splat costs as much as a kernel
+def _plain(  # noqa: C901 - one case per kernel worth writing out
     kernel: Kernel, params: tuple[float, ...], places: tuple[int, ...], out: int
 ) -> Run:
     a, b, c = (*places, 0, 0)[:3]
-    match len(params), len(places):
-        case 0, 1:
+    p, q = (*params, 0.0, 0.0)[:2]
+    match kernel:
+        case arithmetic.affine:
 
             def run(S: Row) -> None:  # noqa: N803 - as in the kernels
-                S[out] = kernel(S[a])
-        case 0, 2:
+                S[out] = S[a] * p + q
+        case arithmetic.plus:
+
+            def run(S: Row) -> None:  # noqa: N803
+                S[out] = S[a] + S[b]
+        case arithmetic.minus:
+
+            def run(S: Row) -> None:  # noqa: N803
+                S[out] = S[a] - S[b]
+        case arithmetic.squash_per:
+
+            def run(S: Row) -> None:  # noqa: N803
+                unit = S[b]
+                least = UNIT_MIN * S[c]
+                if unit > least:
+                    x = p * (S[a] / unit)
+                    S[out] = x / (1.0 + abs(x))
+                else:
+                    S[out] = kernel(p, S[a], unit, S[c])
+        case oscillators.squash:
+
+            def run(S: Row) -> None:  # noqa: N803
+                x = S[a]
+                S[out] = x / (1.0 + abs(x))
+        case _ if len(params) == 0 and len(places) == 2:
 
             def run(S: Row) -> None:  # noqa: N803
                 S[out] = kernel(S[a], S[b])
-        case 1, 3:
-            (p,) = params
-
-            def run(S: Row) -> None:  # noqa: N803
-                S[out] = kernel(p, S[a], S[b], S[c])
-        case 2, 1:
-            p, q = params
-            if kernel is arithmetic.affine:
-
-                def run(S: Row) -> None:  # noqa: N803
-                    S[out] = S[a] * p + q
-            else:
-
-                def run(S: Row) -> None:  # noqa: N803
-                    S[out] = kernel(p, q, S[a])
         case _:
 
             def run(S: Row) -> None:  # noqa: N803
@@ -213,14 +225,20 @@ def _single(  # noqa: C901 - as above
 def _several(
     kernel: Kernel, at: int, params: tuple[float, ...], places: tuple[int, ...], out: int, outputs: int
 ) -> Run:
-    if outputs == 2:
+    second, third = out + 1, out + 2
+    if outputs == 2 and len(places) == 1 and len(params) == 1:
+        (a,), (n,) = places, params
 
         def run(S: Row) -> None:  # noqa: N803 - as in the kernels
-            S[out], S[out + 1] = kernel(S, at, *params, *[S[place] for place in places])
+            S[out], S[second] = kernel(S, at, n, S[a])
+    elif outputs == 2:
+
+        def run(S: Row) -> None:  # noqa: N803
+            S[out], S[second] = kernel(S, at, *params, *[S[place] for place in places])
     elif outputs == 3:
 
         def run(S: Row) -> None:  # noqa: N803
-            S[out], S[out + 1], S[out + 2] = kernel(S, at, *params, *[S[place] for place in places])
+            S[out], S[second], S[third] = kernel(S, at, *params, *[S[place] for place in places])
     else:
 
         def run(S: Row) -> None:  # noqa: N803
