@@ -11,9 +11,12 @@ from benchmarks.process import Absent, peer
 from benchmarks.table import Row, row
 from klined.kernels import features, jit
 from klined.kernels.rows import Block
+from klined.trader.plans import ETH44
+from klined.trader.stepper import stepper
 
 RUNS = 5
 INTERPRETED_BARS = 50_000
+FORTY_BARS = 10_000
 
 
 def interpreted_us() -> float:
@@ -44,6 +47,54 @@ def compiled_us() -> float:
     return median(times) / len(history) * 1e6
 
 
+def forty_interpreted_us() -> float:
+    """Microseconds of one `eth44` step, from declarations to 51 market features, as the daemon runs it."""
+    program = ETH44.program
+    assert program is not None  # noqa: S101 - it is declared
+    history = [tuple(map(float, bar)) for bar in np.load(bars.stored())[:FORTY_BARS]]
+    step, times = stepper(program), []
+    for _ in range(RUNS):
+        state, out = Block(1, ETH44.state_size).row[0], Block(1, ETH44.market_dim).row[0]
+        begun = time.perf_counter()
+        for bar in history:
+            step(state, bar, out)
+        times.append(time.perf_counter() - begun)
+    return median(times) / len(history) * 1e6
+
+
+def forty_compiled_us() -> float:
+    """Microseconds of the same program by the compiled interpreter, after compilation."""
+    program = ETH44.program
+    assert program is not None  # noqa: S101 - it is declared
+    code, constants = np.array(program.code, dtype=np.int64), np.array(program.constants)
+    history = np.load(bars.stored())[: 10 * FORTY_BARS]
+    replayed = jit.compiled().program.plan_history
+    times = []
+    for run in range(RUNS + 1):
+        state, out = np.zeros(ETH44.state_size), np.empty((len(history), ETH44.market_dim))
+        begun = time.perf_counter()
+        replayed(code, constants, state, history, out)
+        if run:
+            times.append(time.perf_counter() - begun)
+    return median(times) / len(history) * 1e6
+
+
+def forty_baseline() -> tuple[str, float | None, str]:
+    """The faster of the streaming libraries over what it has of the set, and what the other took."""
+    told, notes = {}, []
+    for name in ("talib", "talipp"):
+        try:
+            answer = peer("vectorbt", "streaming_forty.py", name)
+            told[name] = float(answer["us"])
+            notes.append(f"{name} {told[name]:.1f} us for {answer['count']}, raw")
+        except Absent as why:
+            notes.append(str(why))
+    if not told:
+        return "", None, "; ".join(notes)
+    best = min(told, key=lambda name: told[name])
+    return {"talib": "talib.stream handles", "talipp": "talipp"}[best], told[best], "; ".join(notes)
+
+
 def best_baseline() -> tuple[str, float | None, str]:
     """The faster of the streaming libraries, its microseconds, and what the other took."""
     told: dict[str, float] = {}
@@ -64,3 +115,8 @@ def rows() -> Iterator[Row]:
     baseline, us, note = best_baseline()
     yield row("engine.interpreted", interpreted_us(), "us", at_most=10, baseline=baseline, baseline_value=us, note=note)
     yield row("engine.compiled", compiled_us(), "us", at_most=0.3, baseline=baseline, baseline_value=us, note=note)
+    baseline, us, note = forty_baseline()
+    yield row("engine44.interpreted", forty_interpreted_us(), "us", at_most=60, baseline=baseline, baseline_value=us,
+              note=note)  # fmt: skip
+    yield row("engine44.compiled", forty_compiled_us(), "us", at_most=1.5, baseline=baseline, baseline_value=us,
+              ratio_min=1.0, note=note)  # fmt: skip
