@@ -1,0 +1,37 @@
+"""A real systemd, booted once in namespaces of its own; what happens in it touches nothing outside.
+
+The script that boots it is `$KLINED_SYSTEMD_SANDBOX`, or lies in shared/tools beside the repository.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from systemd.machine import AGENT, BOOTED_S, Machine, prepare
+
+ROOT = Path(__file__).parents[2]
+SANDBOX = Path(os.environ.get("KLINED_SYSTEMD_SANDBOX", ROOT.parent / "shared" / "tools" / "systemd-sandbox"))
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Machine]:
+    if not SANDBOX.is_file():
+        pytest.skip(f"no {SANDBOX}; name a script that boots a systemd in $KLINED_SYSTEMD_SANDBOX")
+    if os.getuid() != 0 or shutil.which("unshare") is None or not Path("/lib/systemd/systemd").exists():
+        pytest.skip("booting a systemd needs root, unshare and systemd")
+    ours, theirs = socket.socketpair()
+    command = [str(SANDBOX), "--seconds", str(BOOTED_S), "--", sys.executable, "-c", AGENT, str(theirs.fileno())]
+    with subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT) as process, ours:
+        theirs.close()
+        ours.settimeout(BOOTED_S)
+        booted = Machine(ours)
+        prepare(booted)
+        yield booted
+        ours.shutdown(socket.SHUT_RDWR)
+        process.wait(30)
