@@ -66,7 +66,7 @@ def funding_of(bars: Floats, instruments: Sequence[Instrument], interval_ms: int
     if rates is None:
         return np.zeros((len(bars), 0, 2))
     due = np.zeros((*bars.shape[:2], 2))
-    for own, rows, instrument in zip(due, bars, instruments, strict=True):
+    for i, (rows, instrument) in enumerate(zip(bars, instruments, strict=True)):
         closed_ms = 0
         for t in np.flatnonzero(rows[:, 4] > 0.0).tolist():
             open_ms = int(rows[t, 0])
@@ -75,6 +75,6 @@ def funding_of(bars: Floats, instruments: Sequence[Instrument], interval_ms: int
                 (1, open_ms + 1, open_ms + interval_ms),
             ):
                 for time_ms in funding_times(instrument.funding_interval_ms, after_ms, until_ms):
-                    own[t, column] += rates(instrument.symbol, time_ms) or 0.0
+                    due[i, t, column] += rates(instrument.symbol, time_ms) or 0.0
             closed_ms = open_ms + interval_ms
     return due

@@ -113,6 +113,8 @@ def run(
     if isinstance(policy, EmaCross) and plan.name != ETH15.name:
         raise ConfigError(f"the EMA cross reads plan {ETH15.name}, not {plan.name}")
     kernels = kernels or jit.compiled()
+    if not hasattr(kernels.features, plan.history):
+        raise ConfigError(f"lanes cannot run plan {plan.name!r} yet; they run eth15 and original")
     plain = kernels.name == "interpreted"
     lanes = [Lane(history, instruments, each, plan, plain=plain, record=record) for each in terms]
     before = len(lanes) > 1 or plan.name != ETH15.name

@@ -23,7 +23,7 @@ from klined.kernels import lane
 from klined.trader.exits import CAUSES
 from klined.trader.plans import ACCOUNT, Plan
 
-MONEY = 1e-8  # relative
+MONEY = 1e-8  # relative, or in quote: the exchange rounds fees of liquidations and fundings to it
 FLOAT32_STEP = 1.2e-7  # between neighbouring float32 just below 1 there is half of it
 FILL_FIELDS = ("fill bar", "fill symbol", "fill kind", "fill lots", "fill ticks", "fee", "fill time")
 DECISION_FIELDS = ("target", "reason", "order lots", "", "cause", "reduce only")  # "": shaping is internal
@@ -32,16 +32,19 @@ DECISION_FIELDS = ("target", "reason", "order lots", "", "cause", "reduce only")
 class Divergence(Struct, frozen=True):
     """The first difference, in the order of time and, within a bar, of the pipeline."""
 
-    bar_time_ms: int
+    bar_time_ms: int  # open time
     bar: int  # index in the history
     symbol: str
     field: str
     left: str
     right: str
+    sides: tuple[str, str]
 
     def __str__(self) -> str:
+        left, right = self.sides
         return (
-            f"bar {self.bar} ({self.bar_time_ms}) {self.symbol}: {self.field} is {self.left} here, {self.right} there"
+            f"bar {self.bar} (open time {self.bar_time_ms}) of {self.symbol}: "
+            f"{self.field} is {self.left} in the {left}, {self.right} in the {right}"
         )
 
 
@@ -73,14 +76,19 @@ def sums(result: Result, plan: Plan) -> Sums:
 
 
 def compare(
-    left: Result, right: Result, history: History, instruments: Sequence[Instrument], plan: Plan
+    left: Result,
+    right: Result,
+    history: History,
+    instruments: Sequence[Instrument],
+    plan: Plan,
+    sides: tuple[str, str] = ("pipeline", "lane"),
 ) -> Divergence | None:
-    """The first difference of two recorded results over `history`; None when they are equal."""
+    """The first difference of two recorded results over `history`; None when they are equal. `sides` name them."""
     found = min(_differences(left, right, plan), default=None)
     if found is None:
         return None
-    t, _, i, field, ours, theirs = found
-    return Divergence(int(history.times[t]), t, instruments[i].symbol, field, ours, theirs)
+    t, _, i, field, one, other = found
+    return Divergence(int(history.times[t]), t, instruments[i].symbol, field, one, other, sides)
 
 
 Difference = tuple[int, int, int, str, str, str]
@@ -90,7 +98,7 @@ Difference = tuple[int, int, int, str, str, str]
 def _differences(left: Result, right: Result, plan: Plan) -> Iterator[Difference]:
     """The first of every kind."""
     yield from _fills(left.fills, right.fills)
-    apart = ~np.isclose(left.equity, right.equity, rtol=MONEY, atol=0.0)
+    apart = ~np.isclose(left.equity, right.equity, rtol=MONEY, atol=MONEY)
     for t in np.flatnonzero(apart)[:1].tolist():
         yield t, 1, 0, "equity", repr(float(left.equity[t])), repr(float(right.equity[t]))
     decided = np.isfinite(left.decisions[..., lane.REASON]) & np.isfinite(right.decisions[..., lane.REASON])
@@ -111,8 +119,8 @@ def _fills(left: NDArray[np.float64], right: NDArray[np.float64]) -> Iterator[Di
     if len(left) != len(right):
         longer = left if len(left) > count else right
         told = f"a fill of {longer[count, lane.FILL_LOTS]:g} lots"
-        sides = (told, "none") if longer is left else ("none", told)
-        yield int(longer[count, lane.FILL_BAR]), 0, int(longer[count, lane.FILL_SYMBOL]), "fill", *sides
+        ours, theirs = (told, "none") if longer is left else ("none", told)
+        yield int(longer[count, lane.FILL_BAR]), 0, int(longer[count, lane.FILL_SYMBOL]), "fill", ours, theirs
 
 
 def _slots(

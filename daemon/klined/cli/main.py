@@ -53,6 +53,12 @@ VERBS = {
     "report": Verb("Look back", "report", "one day summed up", "klined report --day yesterday"),
     "replay": Verb("Research", "running", "recorded bars through the same pipeline", "klined replay ETHUSDT-1m.csv.gz"),
     "sandbox": Verb("Research", "sandbox", "a Binance-compatible exchange on loopback", "klined sandbox --speed 60"),
+    "parity": Verb(
+        "Research",
+        "parity",
+        "prove that lanes decide what the daemon decides",
+        "klined parity --data ETHUSDT-1m.csv.gz",
+    ),
     "record": Verb("Research", "record", "store a feed's raw frames", "klined record frames.jsonl.gz --minutes 60"),
     "features": Verb("Research", "features", "list, show or check what a policy may see", "klined features show rsi"),
     "state": Verb("Keep", "state", "show, backup or restore the state directory", "klined state backup state.bak"),

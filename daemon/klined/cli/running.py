@@ -129,11 +129,16 @@ def _play_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", metavar="NAME", help="onnx, a rule such as ema_cross, or a .onnx file")
 
 
+def policy_overrides(policy: str | None) -> list[str]:
+    """Settings of the policy that `--policy` names: a .onnx file or an entry point."""
+    if not policy:
+        return []
+    return ["policy.name=onnx", f"policy.model={policy}"] if policy.endswith(".onnx") else [f"policy.name={policy}"]
+
+
 def _play_overrides(args: argparse.Namespace) -> list[str]:
-    policy = args.policy or ""
-    named = ["policy.name=onnx", f"policy.model={policy}"] if policy.endswith(".onnx") else [f"policy.name={policy}"]
     return [
         *([f"market.bars={args.bars}"] if args.bars is not None else []),
         *([f"market.speed={args.speed}"] if args.speed is not None else []),
-        *(named if policy else []),
+        *policy_overrides(args.policy),
     ]
