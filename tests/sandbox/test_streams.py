@@ -225,6 +225,15 @@ async def test_a_disconnection_may_come_unannounced(wire: Any) -> None:
         assert await ear.next() is aiohttp.WSMsgType.CLOSE
 
 
+async def test_a_halted_market_says_nothing(wire: Any) -> None:
+    async with listening(wire, "/stream?streams=ethusdt@kline_1m/ethusdt@trade") as ear:
+        await wire.arm("halt", symbol="ETHUSDT", duration_ms=3 * MINUTE_MS)
+        await wire.step(2 * MINUTE_MS)
+        assert await ear.silence()
+        await wire.step(2 * MINUTE_MS)
+        assert (await ear.next())["data"]["s"] == "ETHUSDT"
+
+
 async def test_trading_resumes_when_told(wire: Any) -> None:
     await wire.arm("halt", symbol="ETHUSDT", text="CANCEL_ONLY", duration_ms=1 << 40)
     assert (await wire.market("BUY", "0.1"))["code"] == -1013

@@ -12,6 +12,7 @@ from klined.sandbox.faults import FaultKind, Faults
 from klined.sandbox.market import Closed, Move
 from klined.sandbox.quotes import Quotes
 from klined.sandbox.streams import Streams
+from klined.world.venue import TRADING
 
 KLINE = re.compile(
     r"^(?P<symbol>[a-z0-9]+)(?P<continuous>_perpetual@continuousKline|@kline)_(?P<interval>[0-9]+[smhdwM])(@.*)?$"
@@ -38,6 +39,8 @@ class Broadcast:
         touched: dict[str, None] = {}
         for move in moves:
             for symbol in symbols.get(move.pair, ()):
+                if self._quotes.venue.states[symbol] != TRADING:
+                    continue  # halted: nothing happens there
                 touched[symbol] = None
                 self._trades(symbol, move, now_ms)
         for stream in list(self._streams.subscribers):
@@ -50,6 +53,8 @@ class Broadcast:
             if found is None or self._quotes.pair(found[0]) != end.pair:
                 continue
             symbol, interval, continuous = found
+            if self._quotes.venue.states[symbol] != TRADING:
+                continue
             interval_ms = INTERVALS_MS[interval]
             if (end.candle.open_ms + self._quotes.market.interval_ms) % 60_000 and interval_ms >= 60_000:
                 continue

@@ -6,6 +6,7 @@ once when they are armed: see AT_ONCE.
 """
 
 import re
+from collections import deque
 from enum import StrEnum
 from typing import Any
 
@@ -62,6 +63,9 @@ AT_ONCE = {
 ORDER_CALLS = r"POST /(api/v3|fapi/v1)/(order|algoOrder|batchOrders|orderList.*)$|order\.place|algoOrder\.place"
 
 
+LOG_MAX = 10_000
+
+
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind: FaultKind
     where: str = ""  # regular expression on "POST /api/v3/order", "order.place", an event's or a stream's name
@@ -103,7 +107,7 @@ class Faults:
 
     def __init__(self, seed: int, start_ms: int) -> None:
         self.armed: list[Armed] = []
-        self.log: list[Fired] = []
+        self.log: deque[Fired] = deque(maxlen=LOG_MAX)
         self.start_ms = start_ms
         self._seed, self._numbers = seed, 0
 
@@ -137,7 +141,7 @@ class Faults:
         return None
 
     def status(self) -> dict[str, Any]:
-        return {"armed": self.armed, "fired": self.log}
+        return {"armed": self.armed, "fired": list(self.log)}
 
     def _matches(self, armed: Armed, where: str, now_ms: int, about: dict[str, str]) -> bool:
         fault, passed = armed.fault, now_ms - self.start_ms
