@@ -191,3 +191,19 @@ async def test_one_can_trade_on_real_bars(shared_data: Path) -> None:
         await wire.step(600 * MINUTE_MS)
         assert (await wire.market("BUY", "0.1"))["status"] == "FILLED"
         assert len(await rows(wire)) >= 900
+
+
+async def test_fees_may_be_paid_in_a_third_asset() -> None:
+    """While there is BNB; after that in what was bought."""
+    settings = SandboxSettings(
+        port=0, speed=0.0, history=10, bnb_price="600", balances={"USDT": "10000", "BNB": "0.0005"}
+    )
+    async with running(settings) as server, aiohttp.ClientSession() as http:
+        wire = Wire(http, server)
+        fills = [(await wire.market("BUY", "0.1"))["fills"][0] for _ in range(3)]
+        assert [fill["commissionAsset"] for fill in fills] == ["BNB", "ETH", "ETH"]
+        assert float(fills[0]["commission"]) == pytest.approx(
+            float(fills[0]["price"]) * 0.1 * 0.001 * 0.75 / 600, rel=1e-3
+        )
+        held = (await wire.truth())["spot"]["balances"]
+        assert float(held["ETH"]["free"]) == pytest.approx(0.3 - 2 * 0.0001)

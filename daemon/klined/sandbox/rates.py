@@ -20,7 +20,7 @@ class Rates:
         self._used: dict[str, int] = {}
         self._ignored: dict[str, int] = {}
         self._banned: dict[str, int] = {}
-        self._orders = dict.fromkeys(NAMES.values(), (0, 0))  # window's number, orders in it
+        self._orders: dict[str, tuple[int, int]] = dict.fromkeys(NAMES.values(), (0, 0))  # window, orders
 
     def ban(self, ip: str, until_ms: int) -> None:
         self._banned[ip] = until_ms
