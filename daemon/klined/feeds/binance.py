@@ -56,7 +56,7 @@ class BinanceFeed:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic_s: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
-        silence_s: float = SILENCE_S,
+        silence_s: float | None = None,
     ) -> None:
         perpetual = ":" in symbols[0]
         streams = "/".join(f"{venue_symbol(symbol).lower()}@kline_{timeframe_name(interval_ms)}" for symbol in symbols)
@@ -67,10 +67,16 @@ class BinanceFeed:
         self.continuity = Continuity(interval_ms)
         self.klines = Klines(rest_url or REST[perpetual], symbols, interval_ms)
         self._url = f"{stream_url or STREAMS[perpetual]}?streams={streams}"
-        self._now_ms, self._monotonic_s, self._jitter, self._silence_s = now_ms, monotonic_s, jitter, silence_s
+        self._now_ms, self._monotonic_s, self._jitter, self._silence_s = (
+            now_ms,
+            monotonic_s,
+            jitter,
+            silence_s or SILENCE_S,
+        )
         self._assembler = BatchAssembler(symbols, interval_ms, grace_ms)
         self._ready: deque[Batch] = deque()
-        self._last_ms = 0  # close time of the newest batch that is ready or was given
+        self._last_ms = 0  # close time of the newest batch that is ready or was given; only bars move it
+        self._asked_ms = 0  # closes up to here were asked for; moved by our clock, which may be wrong
         self._link: ClientConnection | None = None
         self._back_off_s = BACK_OFF_S[0]
         self._dropped_in_a_row = 0
@@ -103,7 +109,8 @@ class BinanceFeed:
             else:
                 self.waiting = ""
                 self._back_off_s = BACK_OFF_S[0]
-                self._last_ms = edge_ms
+                self._last_ms = found[-1].close_time_ms if found else min(since_ms, edge_ms)
+                self._asked_ms = edge_ms
                 return found
 
     async def next(self) -> Batch | None:
@@ -170,7 +177,7 @@ class BinanceFeed:
         if batch.close_time_ms > self._last_ms + self.interval_ms:
             await self._refill(batch.close_time_ms - self.interval_ms)
         self._ready.append(batch)
-        self._last_ms = batch.close_time_ms
+        self._last_ms = self._asked_ms = batch.close_time_ms
 
     async def _catch_up(self) -> None:
         """The grace of a close is over: fetch what did not come, or go without it."""
@@ -181,8 +188,9 @@ class BinanceFeed:
             self._ready.extend(batch for batch in waiting if batch.close_time_ms > self._last_ready_ms())
         if self._ready and self._ready[-1].close_time_ms == edge_ms:
             self._ready[-1] = replace(self._ready[-1], purpose=Purpose.TRADE)
+        self._last_ms = self._last_ready_ms()
         if asked or waiting:
-            self._last_ms = edge_ms  # a close that nobody has is a gap, which the next close time shows
+            self._asked_ms = edge_ms  # a close that nobody has is a gap, which the next close time shows
         else:
             await self._wait()
 
@@ -208,7 +216,7 @@ class BinanceFeed:
 
     def _overdue_ms(self) -> int:
         """When the next close has had its grace."""
-        return self._last_ms + self.interval_ms + self.grace_ms
+        return max(self._last_ms, self._asked_ms) + self.interval_ms + self.grace_ms
 
     async def _connect(self) -> ClientConnection:
         self._link = await connect(self._url, max_size=FRAME_BYTES_MAX, open_timeout=10, close_timeout=1)
