@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from klined.simulation.wire import SimVenue
 
 CLIENT_ID = re.compile(r"^[.A-Z:/a-z0-9_-]{1,36}$")
-LATE_MS = 12_000  # from a close to its order: the gate's five seconds and one answer that never came
+LATE_MS = 6_000  # from a close to its order: what the gate allows, and a second
 EXCESS = Decimal("1.3")  # of the exposure allowed, for what the price does between decision and execution
 EXACT = Decimal("1e-8")
 CLOSING = frozenset({Cause.FLATTEN, Cause.RISK})
@@ -154,7 +154,7 @@ class Checkers:
         age_ms = world.now_ms - close_ms
         if age_ms < -1_000:
             world.violate("I8", f"{intent.client_id} was decided on a bar that closes in {-age_ms} ms")
-        if age_ms > LATE_MS:
+        if age_ms > LATE_MS and self._opens(intent):
             world.violate("I8", f"{intent.client_id} was sent {age_ms} ms after its bar closed")
         if life is None or life.venue is not venue:
             return

@@ -22,7 +22,7 @@ class Market:
         self._world = world
         self._step = STEP * (4.0 if wild else 1.0)
         self._closes = {i.symbol: [STARTS.get(i.base, 100.0)] for i in instruments}
-        self._frames: dict[tuple[str, int], bytes] = {}
+        self._frames: dict[tuple[str, int], str] = {}
         self._bars: dict[tuple[str, int], Bar] = {}
 
     def bar(self, symbol: str, k: int) -> Bar:
@@ -37,11 +37,11 @@ class Market:
             self._bars[symbol, k] = found
         return found
 
-    def frame(self, symbol: str, k: int) -> bytes:
+    def frame(self, symbol: str, k: int) -> str:
         """The stream's message of the closed bar."""
         found = self._frames.get((symbol, k))
         if found is None:
-            found = self._frames[symbol, k] = frame_of(self.bar(symbol, k), BAR_MS)
+            found = self._frames[symbol, k] = frame_of(self.bar(symbol, k), BAR_MS).decode()
         return found
 
     def price(self, symbol: str, time_s: float) -> Decimal:

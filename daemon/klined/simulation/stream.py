@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from klined.domain import Batch, Purpose
+from klined.domain import Bar, Batch, Purpose
 from klined.errors import Retryable
 from klined.feeds.binance import BinanceFeed
 from klined.feeds.frames import frame_of
@@ -23,11 +23,11 @@ class Link:
     """A websocket: frames arrive until it is cut."""
 
     def __init__(self) -> None:
-        self.frames: deque[bytes] = deque()
+        self.frames: deque[str] = deque()
         self._reader: asyncio.Future[None] | None = None
         self._cut = False
 
-    async def recv(self) -> bytes:
+    async def recv(self) -> str:
         """Raises: OSError, once it was cut and all that came before was read."""
         while not self.frames:
             if self._cut:
@@ -39,7 +39,7 @@ class Link:
     async def close(self) -> None:
         self.cut()
 
-    def push(self, frame: bytes) -> None:
+    def push(self, frame: str) -> None:
         if not self._cut:
             self.frames.append(frame)
             self._wake()
@@ -115,6 +115,7 @@ class SimFeed(BinanceFeed):
         if self._timeline.at("net", self._world.now_s):
             raise OSError("the network is dark")
         link = self._wire.link = Link()
+        self.waiting = ""
         self._link = link  # type: ignore[assignment]  # as above
         self._heard_s = self._monotonic_s()
         self._back_off_s = 1.0
@@ -157,7 +158,8 @@ class Wire:
             case "revise":
                 bar = self._market.bar(symbol, k)
                 close = round(min(bar.high, max(bar.low, bar.close * (1.0 + (fault.amount if fault else 0.0)))), 2)
-                frame = frame_of(type(bar)(symbol, bar.open_time_ms, bar.open, bar.high, bar.low, close, bar.volume), BAR_MS)
+                revised = Bar(symbol, bar.open_time_ms, bar.open, bar.high, bar.low, close, bar.volume)
+                frame = frame_of(revised, BAR_MS).decode()
             case "garble":
                 frame = frame[: int(len(frame) * world.random("garble", symbol, k))]
             case "cut":
@@ -167,6 +169,6 @@ class Wire:
                 pass
         world.after(delay_s, lambda: self._send(frame))
 
-    def _send(self, frame: bytes) -> None:
+    def _send(self, frame: str) -> None:
         if self.link is not None:
             self.link.push(frame)
