@@ -12,7 +12,7 @@ from klined.backtest.history import History
 from klined.backtest.lanes import EmaCross, Policy, Result, Terms, features_of, run
 from klined.domain import Instrument, Reason
 from klined.errors import ConfigError
-from klined.kernels import jit, lane
+from klined.kernels import jit, lane, tapes
 from klined.kernels import layout as at
 from klined.policies import rules
 from klined.ports import Choice
@@ -82,7 +82,7 @@ def test_rule_in_the_lane_is_the_rule_asked_bar_by_bar(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_targets_known_beforehand_come_to_what_the_policy_that_gave_them_came_to(name: str) -> None:
     asked = go(name, rules.Momentum(enter=1.0))
-    same(asked, go(name, np.ascontiguousarray(asked.decisions[..., lane.TARGET])))
+    same(asked, go(name, np.ascontiguousarray(asked.decisions[..., tapes.TARGET])))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,7 +90,7 @@ def test_what_comes_later_changes_nothing_before(name: str) -> None:
     whole, part = go(name), go(name, end=1_500)
     assert part.equity.tobytes() == whole.equity[:1_500].tobytes()
     assert part.decisions.tobytes() == np.ascontiguousarray(whole.decisions[:, :1_500]).tobytes()
-    assert part.fills.tobytes() == whole.fills[whole.fills[:, lane.FILL_BAR] < 1_500].tobytes()
+    assert part.fills.tobytes() == whole.fills[whole.fills[:, tapes.FILL_BAR] < 1_500].tobytes()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -125,24 +125,26 @@ def test_money_is_accounted_for(name: str) -> None:
     a, q = result.account, result.positions
     held = [float(i.lot) * row[at.LOTS] * (row[at.MARK] - row[at.ENTRY]) for i, row in zip(instruments, q, strict=True)]
     assert a[at.EQUITY] - on.balance == pytest.approx(a[at.REALISED] + sum(held) - a[at.FEES] + a[at.FUNDING], abs=1e-6)
-    assert a[at.FEES] == pytest.approx(result.fills[:, lane.FILL_FEE].sum())
-    settled = result.fills[:, lane.FILL_SETTLED]
+    assert a[at.FEES] == pytest.approx(result.fills[:, tapes.FILL_FEE].sum())
+    settled = result.fills[:, tapes.FILL_SETTLED]
     assert np.isfinite(settled).any()
     assert (a[at.FUNDING] != 0.0) == ("perp" in name)
-    lots = [result.fills[result.fills[:, lane.FILL_SYMBOL] == i, lane.FILL_LOTS].sum() for i in range(len(instruments))]
+    lots = [
+        result.fills[result.fills[:, tapes.FILL_SYMBOL] == i, tapes.FILL_LOTS].sum() for i in range(len(instruments))
+    ]
     assert lots == q[:, at.LOTS].tolist()
 
 
 def test_stops_and_limits_have_something_to_say_in_these_markets() -> None:
     reasons = {
-        name: {Reason(int(why)) for why in np.unique(go(name).decisions[..., lane.REASON]) if not isnan(why)}
+        name: {Reason(int(why)) for why in np.unique(go(name).decisions[..., tapes.REASON]) if not isnan(why)}
         for name in NAMES
     }
     assert Reason.EXIT in reasons["stops"]
     assert {Reason.LOSSES_IN_ROW, Reason.DAY_LOSS} & reasons["defaults"]
     assert Reason.CLIPPED in reasons["spot"]
     assert Reason.GAP in reasons["three"]
-    causes = np.unique(go("stops").decisions[..., lane.CAUSE])
+    causes = np.unique(go("stops").decisions[..., tapes.CAUSE])
     assert len(set(causes.tolist()) & {1.0, 2.0, 3.0, 4.0, 5.0}) >= 3
 
 
@@ -158,11 +160,11 @@ def test_liquidated_lane_halts_and_trades_no_more() -> None:
         np.ones((1, COUNT)),
         record=True,
     )
-    assert result.fills[-1, lane.FILL_KIND] == 1.0
-    assert result.fills[-1, lane.FILL_BAR] == 600
+    assert result.fills[-1, tapes.FILL_KIND] == 1.0
+    assert result.fills[-1, tapes.FILL_BAR] == 600
     assert result.account[at.HALT] == Reason.LIQUIDATION
     assert result.positions[0, at.LOTS] == 0.0
-    assert set(result.decisions[0, 600:, lane.REASON].tolist()) == {float(Reason.HALTED)}
+    assert set(result.decisions[0, 600:, tapes.REASON].tolist()) == {float(Reason.HALTED)}
 
 
 @pytest.mark.parametrize("macd", [0.5, -0.5, 0.0, -0.0, 1e-45, -1e-45, nan])
@@ -197,8 +199,8 @@ def test_policy_is_asked_only_when_every_symbol_is_warm() -> None:
     counting = Counting()
     result = go("spot", counting)
     assert counting.asked == COUNT - 299
-    assert np.isnan(result.decisions[0, :299, lane.TARGET]).all()
-    assert not np.isnan(result.decisions[0, 299:, lane.TARGET]).any()
+    assert np.isnan(result.decisions[0, :299, tapes.TARGET]).all()
+    assert not np.isnan(result.decisions[0, 299:, tapes.TARGET]).any()
 
 
 def test_what_does_not_fit_is_refused_with_a_sentence() -> None:

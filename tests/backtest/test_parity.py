@@ -19,7 +19,7 @@ from klined.config.load import load
 from klined.config.settings import Settings
 from klined.domain import Instrument
 from klined.feeds.columns import read_columns
-from klined.kernels import jit, lane
+from klined.kernels import jit, tapes
 from klined.policies.rules import EmaCross
 from klined.ports import Choice
 from klined.runtime.assembly import make_instruments, make_policy
@@ -103,7 +103,7 @@ def test_liquidation_comes_alike_and_halts_both(tmp_path: Path) -> None:
     settings = made_up(tmp_path, ("ETH/USDT",), "perp", *limits, factor=1.4)
     proved(settings)
     piped, lane_result, *_ = both(settings)
-    assert lane_result.fills[-1, lane.FILL_KIND] == piped.fills[-1, lane.FILL_KIND] == 1.0
+    assert lane_result.fills[-1, tapes.FILL_KIND] == piped.fills[-1, tapes.FILL_KIND] == 1.0
 
 
 # --- planted faults ---------------------------------------------------------------------------------------------------
@@ -142,16 +142,16 @@ def nudge(field: str, *at: int, by: float) -> Callable[[Result], Result]:
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        (nudge("fills", 3, lane.FILL_TICKS, by=1.0), "fill ticks"),
-        (nudge("fills", 3, lane.FILL_LOTS, by=1.0), "fill lots"),
-        (nudge("fills", 3, lane.FILL_FEE, by=1e-4), "fee"),
-        (nudge("fills", 3, lane.FILL_TIME, by=60_000.0), "fill time"),
+        (nudge("fills", 3, tapes.FILL_TICKS, by=1.0), "fill ticks"),
+        (nudge("fills", 3, tapes.FILL_LOTS, by=1.0), "fill lots"),
+        (nudge("fills", 3, tapes.FILL_FEE, by=1e-4), "fee"),
+        (nudge("fills", 3, tapes.FILL_TIME, by=60_000.0), "fill time"),
         (nudge("equity", 700, by=2e-4), "equity"),
         (nudge("observations", 1, 700, 3, by=1e-6), "observation price_momentum"),
         (nudge("observations", 1, 700, 0, by=1e-6), "observation position"),
-        (nudge("decisions", 1, 700, lane.TARGET, by=0.1), "target"),
-        (nudge("decisions", 1, 700, lane.REASON, by=10.0), "reason"),
-        (nudge("decisions", 1, 700, lane.DECIDED_LOTS, by=1.0), "order lots"),
+        (nudge("decisions", 1, 700, tapes.TARGET, by=0.1), "target"),
+        (nudge("decisions", 1, 700, tapes.REASON, by=10.0), "reason"),
+        (nudge("decisions", 1, 700, tapes.DECIDED_LOTS, by=1.0), "order lots"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -162,7 +162,7 @@ def test_one_changed_number_is_found_and_named(
     found = compare(piped, fault(result), history, instruments, ETH15)
     assert found is not None
     assert found.field == told
-    bar = int(piped.fills[3, lane.FILL_BAR]) if told.startswith(("fill", "fee")) else 700
+    bar = int(piped.fills[3, tapes.FILL_BAR]) if told.startswith(("fill", "fee")) else 700
     assert (found.bar, found.bar_time_ms) == (bar, int(history.times[bar]))
     assert found.left != found.right
     assert told in str(found)
@@ -173,7 +173,7 @@ def test_of_several_faults_the_first_bar_is_named_and_of_one_bar_the_first_cause
     equal: tuple[Result, Result, History, list[Instrument]],
 ) -> None:
     piped, result, history, instruments = equal
-    wrong = nudge("decisions", 0, 650, lane.TARGET, by=0.1)(nudge("observations", 1, 700, 3, by=0.1)(result))
+    wrong = nudge("decisions", 0, 650, tapes.TARGET, by=0.1)(nudge("observations", 1, 700, 3, by=0.1)(result))
     wrong = nudge("equity", 650, by=1.0)(wrong)
     found = compare(piped, wrong, history, instruments, ETH15)
     assert found is not None

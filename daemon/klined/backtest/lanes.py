@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from klined.backtest.history import Floats, History
 from klined.domain import Instrument
 from klined.errors import ConfigError
-from klined.kernels import jit, lane
+from klined.kernels import jit, lane, tapes
 from klined.kernels import layout as at
 from klined.kernels.memory import forget_book
 from klined.kernels.observe import DIM
@@ -60,7 +60,7 @@ class Terms(Struct, frozen=True):
 class Result(Struct, frozen=True, eq=False):
     """What one way through the history came to. What was not recorded has length 0 in T.
 
-    Columns of `decisions` and `fills` are named in `klined.kernels.lane`.
+    Columns of `decisions` and `fills` are named in `klined.kernels.tapes`.
     """
 
     equity: Floats  # (T,), quote, marked at each close
@@ -169,15 +169,15 @@ class Lane:
     ) -> None:
         n, count = history.bars.shape[:2]
         recorded = count if record else 0
-        self.A, self.P, self.W = Block(1, at.NA), Block(1, at.NP), Block(1, lane.NW)
+        self.A, self.P, self.W = Block(1, at.NA), Block(1, at.NP), Block(1, tapes.NW)
         self.Q, self.M, self.C = Block(n, at.NQ), Block(n, at.NM), Block(n, n)
         self.S, self.F = Block(n, plan.state_size), Block(n, plan.market_dim)
         self.observations = np.zeros((n, DIM), np.float32)
         self.wanted = np.full(n, np.nan)
         self.equity = np.zeros(count)
-        self.decisions = np.full((n, recorded, lane.ND), np.nan)
+        self.decisions = np.full((n, recorded, tapes.ND), np.nan)
         self.seen = np.zeros((n, recorded, DIM), np.float32)
-        self.fills = np.empty((2 * n * count, lane.NX))  # an order and a liquidation a bar; what stays unused is free
+        self.fills = np.empty((2 * n * count, tapes.NX))  # an order and a liquidation a bar; what stays unused is free
         self._plain = plain
         self._begin(terms, instruments)
         self.rows = (
@@ -190,7 +190,7 @@ class Lane:
     def result(self) -> Result:
         return Result(
             equity=self.equity,
-            fills=self.fills[: int(self.W.row[0][lane.FILLS])].copy(),
+            fills=self.fills[: int(self.W.row[0][tapes.FILLS])].copy(),
             decisions=self.decisions,
             observations=self.seen,
             account=self.A.array[0],

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from klined.backtest.history import History
 from klined.backtest.lanes import Result
 from klined.domain import Instrument, Reason
-from klined.kernels import lane
+from klined.kernels import tapes
 from klined.trader.exits import CAUSES
 from klined.trader.plans import ACCOUNT, Plan
 
@@ -62,7 +62,7 @@ class Sums(Struct, frozen=True):
 
 def sums(result: Result, plan: Plan) -> Sums:
     """Hashes over exactly what `compare` holds to equality by bytes."""
-    decided = result.decisions[..., [lane.TARGET, lane.REASON, lane.DECIDED_LOTS]]
+    decided = result.decisions[..., [tapes.TARGET, tapes.REASON, tapes.DECIDED_LOTS]]
     seen = result.observations[..., _market_slots(plan)][np.isfinite(decided[..., 1])]
     return Sums(
         decisions=int(np.isfinite(decided[..., 1]).sum()),
@@ -71,7 +71,7 @@ def sums(result: Result, plan: Plan) -> Sums:
         equity=float(result.equity[-1]) if len(result.equity) else 0.0,
         features_sha256=_sha256(np.where(np.isnan(seen), np.float32(np.nan), seen)),
         decisions_sha256=_sha256(np.where(np.isnan(decided), np.nan, decided)),  # one NaN is as good as another
-        fills_sha256=_sha256(result.fills[:, [lane.FILL_BAR, lane.FILL_SYMBOL, lane.FILL_LOTS, lane.FILL_TICKS]]),
+        fills_sha256=_sha256(result.fills[:, [tapes.FILL_BAR, tapes.FILL_SYMBOL, tapes.FILL_LOTS, tapes.FILL_TICKS]]),
     )
 
 
@@ -101,7 +101,7 @@ def _differences(left: Result, right: Result, plan: Plan) -> Iterator[Difference
     apart = ~np.isclose(left.equity, right.equity, rtol=MONEY, atol=MONEY)
     for t in np.flatnonzero(apart)[:1].tolist():
         yield t, 1, 0, "equity", repr(float(left.equity[t])), repr(float(right.equity[t]))
-    decided = np.isfinite(left.decisions[..., lane.REASON]) & np.isfinite(right.decisions[..., lane.REASON])
+    decided = np.isfinite(left.decisions[..., tapes.REASON]) & np.isfinite(right.decisions[..., tapes.REASON])
     yield from _slots(left.observations, right.observations, decided, plan)
     for column, field in enumerate(DECISION_FIELDS):
         if field:
@@ -112,15 +112,15 @@ def _fills(left: NDArray[np.float64], right: NDArray[np.float64]) -> Iterator[Di
     count = min(len(left), len(right))
     for column, field in enumerate(FILL_FIELDS):
         a, b = left[:count, column], right[:count, column]
-        apart = ~np.isclose(a, b, rtol=MONEY, atol=MONEY) if column == lane.FILL_FEE else a != b
+        apart = ~np.isclose(a, b, rtol=MONEY, atol=MONEY) if column == tapes.FILL_FEE else a != b
         for k in np.flatnonzero(apart)[:1].tolist():
             first = min(left[k, 0], right[k, 0])
-            yield int(first), 0, int(left[k, lane.FILL_SYMBOL]), field, repr(float(a[k])), repr(float(b[k]))
+            yield int(first), 0, int(left[k, tapes.FILL_SYMBOL]), field, repr(float(a[k])), repr(float(b[k]))
     if len(left) != len(right):
         longer = left if len(left) > count else right
-        told = f"a fill of {longer[count, lane.FILL_LOTS]:g} lots"
+        told = f"a fill of {longer[count, tapes.FILL_LOTS]:g} lots"
         ours, theirs = (told, "none") if longer is left else ("none", told)
-        yield int(longer[count, lane.FILL_BAR]), 0, int(longer[count, lane.FILL_SYMBOL]), "fill", ours, theirs
+        yield int(longer[count, tapes.FILL_BAR]), 0, int(longer[count, tapes.FILL_SYMBOL]), "fill", ours, theirs
 
 
 def _slots(
@@ -140,8 +140,8 @@ def _slots(
 def _decisions(left: NDArray[np.float64], right: NDArray[np.float64], column: int, field: str) -> Iterator[Difference]:
     a, b = left[..., column], right[..., column]
     apart = (a != b) & ~(np.isnan(a) & np.isnan(b))
-    if column in {lane.CAUSE, lane.REDUCE}:
-        apart &= left[..., lane.DECIDED_LOTS] != 0.0
+    if column in {tapes.CAUSE, tapes.REDUCE}:
+        apart &= left[..., tapes.DECIDED_LOTS] != 0.0
     for i, t in _first(apart):
         yield t, 3 + column, i, field, _told(column, float(a[i, t])), _told(column, float(b[i, t]))
 
@@ -156,9 +156,9 @@ def _first(apart: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 def _told(column: int, value: float) -> str:
     if value != value:  # noqa: PLR0124 - NaN
         return "none"
-    if column == lane.REASON:
+    if column == tapes.REASON:
         return Reason(int(value)).name
-    return CAUSES[int(value)].value if column == lane.CAUSE else repr(value)
+    return CAUSES[int(value)].value if column == tapes.CAUSE else repr(value)
 
 
 def _market_slots(plan: Plan) -> list[int]:

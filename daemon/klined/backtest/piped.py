@@ -13,8 +13,8 @@ from klined.backtest.history import History
 from klined.backtest.lanes import Result
 from klined.config.settings import Settings
 from klined.domain import Approved, Batch, Decision, Fill, Instrument, Record, Recovered
-from klined.kernels import lane
 from klined.kernels import layout as at
+from klined.kernels import tapes
 from klined.kernels.observe import DIM
 from klined.runtime.assembly import assemble
 from klined.runtime.daemon import Daemon
@@ -94,7 +94,7 @@ def run_piped(settings: Settings, history: History, instruments: Sequence[Instru
     book = daemon.trader.book
     return Result(
         equity=equity,
-        fills=np.array(told.fills).reshape(-1, lane.NX),
+        fills=np.array(told.fills).reshape(-1, tapes.NX),
         decisions=told.decisions,
         observations=told.observations,
         account=book.A.array[0],
@@ -111,7 +111,7 @@ class _Told:
         self._interval_ms = history.interval_ms
         self._index = {instrument.symbol: i for i, instrument in enumerate(instruments)}
         self._instruments = tuple(instruments)
-        self.decisions = np.full((n, count, lane.ND), np.nan)
+        self.decisions = np.full((n, count, tapes.ND), np.nan)
         self.observations = np.zeros((n, count, DIM), np.float32)
         self.fills: list[list[float]] = []
 
@@ -119,30 +119,30 @@ class _Told:
         i, t = self._index[decision.symbol], self._times[decision.bar_time_ms]
         self.observations[i, t] = np.frombuffer(decision.observation, np.float32)
         row = self.decisions[i, t]
-        row[lane.TARGET] = decision.target
-        row[lane.DECIDED_LOTS] = row[lane.REDUCE] = row[lane.CAUSE] = 0.0
+        row[tapes.TARGET] = decision.target
+        row[tapes.DECIDED_LOTS] = row[tapes.REDUCE] = row[tapes.CAUSE] = 0.0
         verdict = decision.verdict
         if isinstance(verdict, Approved):
             intent = verdict.intent
-            row[lane.REASON] = REASON_EXIT if intent.cause in STOPS else 0.0
-            row[lane.DECIDED_LOTS] = float(intent.quantity / self._instruments[i].lot)
-            row[lane.REDUCE] = float(intent.reduce_only)
-            row[lane.CAUSE] = CAUSE_CODES[intent.cause]
+            row[tapes.REASON] = REASON_EXIT if intent.cause in STOPS else 0.0
+            row[tapes.DECIDED_LOTS] = float(intent.quantity / self._instruments[i].lot)
+            row[tapes.REDUCE] = float(intent.reduce_only)
+            row[tapes.CAUSE] = CAUSE_CODES[intent.cause]
         else:
-            row[lane.REASON] = float(verdict.reason)
+            row[tapes.REASON] = float(verdict.reason)
 
     def fill(self, fill: Fill) -> None:
         i = self._index[fill.symbol]
         instrument = self._instruments[i]
         liquidated = fill.client_id.startswith("autoclose-")
         open_ms = fill.time_ms + 1 - self._interval_ms if liquidated else fill.time_ms
-        row: list[Any] = [0.0] * lane.NX
-        row[lane.FILL_BAR] = float(self._times[open_ms])
-        row[lane.FILL_SYMBOL] = float(i)
-        row[lane.FILL_KIND] = float(liquidated)
-        row[lane.FILL_LOTS] = float(fill.quantity / instrument.lot)
-        row[lane.FILL_TICKS] = float(fill.price / instrument.tick)
-        row[lane.FILL_FEE] = float(fill.fee)
-        row[lane.FILL_TIME] = float(fill.time_ms)
-        row[lane.FILL_SETTLED] = np.nan
+        row: list[Any] = [0.0] * tapes.NX
+        row[tapes.FILL_BAR] = float(self._times[open_ms])
+        row[tapes.FILL_SYMBOL] = float(i)
+        row[tapes.FILL_KIND] = float(liquidated)
+        row[tapes.FILL_LOTS] = float(fill.quantity / instrument.lot)
+        row[tapes.FILL_TICKS] = float(fill.price / instrument.tick)
+        row[tapes.FILL_FEE] = float(fill.fee)
+        row[tapes.FILL_TIME] = float(fill.time_ms)
+        row[tapes.FILL_SETTLED] = np.nan
         self.fills.append(row)

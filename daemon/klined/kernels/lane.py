@@ -1,7 +1,7 @@
 """One lane: a whole account through a whole market, bar by bar, by the same kernels as the daemon and in its order.
 
-    order of bar t-1 ─▶ market_bar ─▶ show_bar ─▶ observe_bar ─▶ target ─▶ gate_bar ─▶ order of bar t
-                        fills, funding  marks, equity   (n, DIM)            verdicts
+    order of bar t-1 ─▶ market_bar ─▶ show_bar ─▶ observe_bar ─▶ target ─▶ gate_step ─▶ order of bar t
+                        fills, funding  marks, equity   (n, DIM)             verdicts
                         liquidation     stops, features
 
 `lane_run` goes through all bars with targets that are given or a rule, `solo_run` does the same for one symbol; who
@@ -9,8 +9,7 @@ asks a policy bar by bar calls `open_step` and `close_step` instead. Rows are th
 F the market features of the plan, O the float32 observations and W a scratch row. Bars have shape (n, T, 6); a bar that
 did not come is a row of NaN.
 
-Tapes are what is left behind, each optional (of length 0): E equity, D decisions, V observations, X fills. What
-W[FILLS] counts beyond the length of X is not written.
+The tapes E, D, V and X take what is left behind: see `tapes`.
 """
 
 from collections.abc import Sequence
@@ -30,52 +29,24 @@ from klined.kernels.layout import (
     LOTS,
     OBS_OK,
     OOD,
-    OUT_CAUSE,
-    OUT_LOTS,
-    OUT_REDUCE,
-    OUT_TARGET,
     PERP,
     STOP_OF,
     TICK,
     WARMUP_BARS,
     WORKING,
 )
-from klined.kernels.memory import book_trade, book_trip, correlate_step, roll_day
+from klined.kernels.memory import DECAY, book_trade, book_trip, correlate_step, roll_day
 from klined.kernels.observe import DIM, observe, outside
 from klined.kernels.rows import Row
+from klined.kernels.tapes import tell_decision, tell_fill
 
 NAN = float("nan")
-DECAY = 0.98  # of the covariance of returns: some fifty bars
 WHY_LIQUIDATION = float(Reason.LIQUIDATION)
 MACD = 6  # slot of the observation that the EMA cross reads
 
 # Rules of `lane_run`.
 GIVEN = 0.0  # targets are given
 EMA_CROSS = 1.0
-
-# W: scratch of fills and gate (both use the first ten), and how many fills there were.
-FILLS = 12
-NW = 16
-
-# D[symbol, bar]: one decision.
-TARGET = 0  # as the policy gave it
-REASON = 1
-DECIDED_LOTS = 2  # signed, 0 when nothing was ordered
-SHAPED = 3  # the target after shaping
-CAUSE = 4
-REDUCE = 5
-ND = 6
-
-# X[fill]: one execution.
-FILL_BAR = 0  # index of the bar
-FILL_SYMBOL = 1
-FILL_KIND = 2  # 0 an order, 1 a liquidation
-FILL_LOTS = 3
-FILL_TICKS = 4
-FILL_FEE = 5
-FILL_TIME = 6  # ms
-FILL_SETTLED = 7  # profit after fees of the round trip it closed, else NaN
-NX = 8
 
 Bars = Sequence[Sequence[Sequence[float]]]
 
@@ -135,7 +106,7 @@ def lane_run(
                         target = targets[i][t]
                 why = gate_step(A, Q, M, P, C, n, i, target, close_ms, W)
                 if t < len(D[i]):
-                    tell(D[i][t], target, why, W)
+                    tell_decision(D[i][t], target, why, W)
 
 
 def solo_run(
@@ -197,7 +168,7 @@ def solo_run(
             target = ema_cross(seen[MACD], long, short) if rule == EMA_CROSS else targets[t]
         why = gate_step(A, Q, M, P, C, 1, 0, target, close_ms, W)
         if t < len(D):
-            tell(D[t], target, why, W)
+            tell_decision(D[t], target, why, W)
 
 
 def open_step(
@@ -253,7 +224,7 @@ def close_step(
         if bar[4] > 0.0:
             why = gate_step(A, Q, M, P, C, n, i, wanted[i], bar[0] + interval_ms, W)
             if t < len(D[i]):
-                tell(D[i][t], wanted[i], why, W)
+                tell_decision(D[i][t], wanted[i], why, W)
 
 
 def market_bar(
@@ -335,18 +306,7 @@ def book_fill(
     if held != 0.0 and held * q[LOTS] <= 0.0:
         settled = A[LAST_SETTLED]
         book_trip(A, P, time_ms, settled)
-    k = int(W[FILLS])
-    W[FILLS] += 1.0
-    if k < len(X):
-        x = X[k]
-        x[FILL_BAR] = t
-        x[FILL_SYMBOL] = i
-        x[FILL_KIND] = 1.0 if at == LIQUIDATED else 0.0
-        x[FILL_LOTS] = lots
-        x[FILL_TICKS] = W[at + 1]
-        x[FILL_FEE] = fee
-        x[FILL_TIME] = time_ms
-        x[FILL_SETTLED] = settled
+    tell_fill(W, at, 1.0 if at == LIQUIDATED else 0.0, settled, time_ms, i, t, X)
 
 
 def show_bar(
@@ -398,13 +358,3 @@ def ema_cross(macd: float, long: float, short: float) -> float:
     if macd < 0.0:
         return short
     return 0.0 if macd == 0.0 else NAN
-
-
-def tell(d: Row, target: float, why: float, W: Row) -> None:
-    """Write one decision down."""
-    d[TARGET] = target
-    d[REASON] = why
-    d[DECIDED_LOTS] = W[OUT_LOTS]
-    d[SHAPED] = W[OUT_TARGET]
-    d[CAUSE] = W[OUT_CAUSE]
-    d[REDUCE] = W[OUT_REDUCE]

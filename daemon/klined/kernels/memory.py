@@ -34,6 +34,7 @@ from klined.kernels.rows import Row
 
 HOUR_MS = 3_600_000.0
 DAY_MS = 86_400_000.0
+DECAY = 0.98  # of the covariance of returns: some fifty bars
 
 
 def forget_book(q: Row) -> None:

@@ -14,7 +14,7 @@ from math import isnan
 from klined.domain import Approved, Batch, Cause, Held, Instrument, Intent, Mode, Purpose, Reason, Refused, Verdict
 from klined.kernels import layout as at
 from klined.kernels.gate import count_order, flatten_lots, gate_step
-from klined.kernels.memory import correlate_step, forget_book
+from klined.kernels.memory import DECAY, correlate_step, forget_book
 from klined.kernels.rows import Row
 from klined.trader.exits import CAUSES, show_bars
 from klined.trader.ids import ClientIds
@@ -24,7 +24,6 @@ from klined.trader.sizing import fault_of, is_dust, quantity_of
 
 __all__ = ["Gate", "Limits"]
 
-DECAY = 0.98  # of the covariance of returns: some fifty bars
 HOLDS = (Reason.HOLD_TARGET, Reason.HOLD_DEADBAND, Reason.CLIPPED)
 OK = float(Reason.OK)
 EXIT = float(Reason.EXIT)
