@@ -189,6 +189,19 @@ class Runtime(Section):
     uvloop: bool = switch("run on uvloop where it is installed", on=True)
 
 
+class Notify(Section):
+    """Alerts. Addresses of webhooks are secrets too: they are masked wherever text goes out."""
+
+    webhook_url: str = said("", "where alerts are posted as JSON; empty: nowhere", "a URL, like https://host/hook")
+    ping_url: str = said("", "a dead-man monitor that alarms when it is not called; empty: none", "a URL")
+    ping_s: float = number(60.0, "how often the monitor is called", least=1, most=3_600, like="60")
+    events: dict[str, Literal["loud", "silent", "off"]] = said(
+        {},
+        "how an event is told, in a table [notify.events]; otherwise errors are loud, warnings silent, the rest off",
+        'a table of event names, or beginnings that end with a dot, like "order." = "silent"',
+    )
+
+
 class Log(Section):
     """What is printed."""
 
@@ -215,6 +228,7 @@ class Settings(BaseSettings):
     mode: Mode = Mode()
     store: Store = Store()
     runtime: Runtime = Runtime()
+    notify: Notify = Notify()
     log: Log = Log()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -104,6 +104,13 @@ def make_venue(settings: Settings, instruments: Sequence[Instrument]) -> Venue:
     )
 
 
+def make_observers(settings: Settings) -> list[Observer]:
+    """Observers of installed plugins that these settings ask for."""
+    entries = sorted(entry_points(group="klined.observers"), key=lambda entry: entry.name)
+    made = (entry.load().configured(settings) for entry in entries)
+    return [observer for observer in made if observer is not None]
+
+
 def make_policy(settings: Settings) -> Policy:
     """The configured policy, verified; raises ModelError or ConfigError."""
     policy = settings.policy

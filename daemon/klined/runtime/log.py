@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +18,13 @@ from klined.config.masks import MASK, SECRET_KEYS, clean, hide, masked
 
 __all__ = ["configure", "hide", "redact", "take_over"]
 
+TOLD = "_told"  # of events that observers have from the stream of events already
 PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+Listener = Callable[[str, str, dict[str, Any]], None]
+"""Level, name and data of an event."""
+
+_listeners: list[Listener] = []
 
 logger = structlog.get_logger()
 
@@ -30,11 +36,25 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
     return event
 
 
+def listen(listener: Listener) -> None:
+    """Let `listener` hear what is logged from now on, but for what it hears elsewhere (`TOLD`)."""
+    _listeners.append(listener)
+
+
+def _tell(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Structlog processor: pass an event on, after secrets are gone from it."""
+    if not event.pop(TOLD, False):
+        data = {key: value for key, value in event.items() if key not in {"event", "level", "exception"}}
+        for listener in _listeners:
+            listener(method, str(event.get("event", "")), data)
+    return event
+
+
 def configure(level: str, form: str) -> None:
     """Set up logging for the process; `form` is auto, keys or json."""
     journald = "JOURNAL_STREAM" in os.environ
     text = form == "keys" or (form == "auto" and sys.stderr.isatty())
-    processors: list[Any] = [structlog.processors.add_log_level, structlog.processors.format_exc_info, redact]
+    processors: list[Any] = [structlog.processors.add_log_level, structlog.processors.format_exc_info, redact, _tell]
     if not journald:
         processors.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
     if text:

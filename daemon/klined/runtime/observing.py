@@ -7,6 +7,7 @@ items, one that crashes is logged and dropped, and neither can hold up a batch.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import structlog
 
@@ -14,6 +15,17 @@ from klined.domain import Decision, Event
 from klined.ports import Observer
 
 QUEUE_MAX = 1024
+CLOSE_S = 10.0
+
+
+@runtime_checkable
+class Lively(Protocol):
+    """What an observer may add when it works in the background."""
+
+    def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
 
 log = structlog.get_logger()
 
@@ -60,6 +72,8 @@ class Bus:
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(watcher.run()) for watcher in self.watchers]
+        for observer in self._lively():
+            observer.start()
 
     def publish(self, items: Sequence[Decision | Event]) -> None:
         for watcher in self.watchers:
@@ -75,3 +89,12 @@ class Bus:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for observer in self._lively():
+            try:
+                async with asyncio.timeout(CLOSE_S):
+                    await observer.close()
+            except TimeoutError:
+                log.warning("observer.stuck", observer=type(observer).__name__)
+
+    def _lively(self) -> list[Lively]:
+        return [watcher.observer for watcher in self.watchers if isinstance(watcher.observer, Lively)]

@@ -27,7 +27,7 @@ from klined.errors import KlinedError
 from klined.feeds.recorded import RecordedFeed
 from klined.ports import Observer
 from klined.runtime import log, secrecy
-from klined.runtime.assembly import assemble
+from klined.runtime.assembly import assemble, make_observers
 from klined.runtime.control import Control
 from klined.runtime.daemon import Daemon
 from klined.runtime.housekeeping import keep_house
@@ -58,7 +58,7 @@ class Logger:
 
     def observe(self, item: Decision | Event) -> None:
         if isinstance(item, Event):
-            getattr(logger, item.level)(item.name, **item.data)
+            getattr(logger, item.level)(item.name, **item.data, **{log.TOLD: True})
 
 
 def run(settings: Settings, reread: Reread) -> int:
@@ -98,7 +98,10 @@ def _locked(
 async def _serve(settings: Settings, reread: Reread) -> int:
     recent = Recent()
     bars = BarStore(settings.state_dir / BARS)
-    daemon, journal = await _live(settings, [recent, Logger()], bars)
+    plugins = make_observers(settings)
+    for plugin in plugins:
+        log.listen(partial(_overheard, plugin))
+    daemon, journal = await _live(settings, [recent, Logger(), *plugins], bars)
     daemon.pipeline.progress = partial(_progress, daemon, bars)
     reload = Reload(daemon, bars, reread, changes)
     control = Control(settings.control_socket, Verbs(daemon, recent, reload).table())
@@ -199,6 +202,11 @@ def _progress(daemon: Daemon, bars: BarStore, batch: Batch) -> None:
     """After each batch: store its bars, look for the kill switch."""
     bars.add(batch)
     daemon.trader.gate.kill(daemon.settings.kill_file.exists())
+
+
+def _overheard(observer: Observer, level: str, name: str, data: dict[str, Any]) -> None:
+    """What was logged, but is no part of the stream of events, as an event."""
+    observer.observe(Event(time.time_ns() // 1_000_000, level, name, data))
 
 
 async def _reload_loudly(reload: Reload) -> None:

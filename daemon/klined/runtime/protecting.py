@@ -54,14 +54,14 @@ class Protecting:
             except TimeoutError:
                 pass
             self._changed.clear()
-            waiting = await self._look()
+            waiting = await self._look() and await self._look() and await self._look()  # what the answers ask for
 
     async def _look(self) -> bool:
         """One look at all symbols; whether something is still to come."""
         trader = self._trader
         if FLAG in trader.holds:
             return True
-        wished = False
+        wished = told = False
         for i, (symbol, machine) in enumerate(self._machines.items()):
             self._heed_refusal(symbol, machine)
             before_ms = machine.unprotected_ms
@@ -69,10 +69,11 @@ class Protecting:
             if machine.unprotected_ms > before_ms:
                 bare_s = (machine.unprotected_ms - before_ms) / 1000
                 trader.note("info", "position.covered", symbol=symbol, unprotected_s=bare_s)
+                told = True
             for wish in wishes:
                 self._grant(i, symbol, wish)
                 wished = True
-        if wished:
+        if wished or told:
             await self._outbox.commit()
             await self._outbox.send()
         return wished
