@@ -17,6 +17,7 @@ from typing import Any
 from klined.cli.client import ask
 from klined.config.load import load
 from klined.domain import ZERO, Account
+from klined.errors import NotRunning
 from klined.runtime.assembly import make_instruments
 from klined.venues.paper import PaperVenue
 
@@ -90,6 +91,10 @@ class Living:
         """The daemon's answer, as `klined` would get it."""
         return ask(self.state / "control.sock", {"verb": verb, **more}, PATIENCE_S)
 
+    def reachable(self) -> None:
+        """Wait until the control socket answers."""
+        until(self._answers)
+
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
@@ -100,6 +105,14 @@ class Living:
         code = self.process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
         return code
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.lines[-5:]
+        try:
+            self.ask("status")
+        except NotRunning:
+            return False
+        return True
 
     def _read(self) -> None:
         assert self.process.stderr is not None

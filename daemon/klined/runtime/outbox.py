@@ -43,6 +43,8 @@ class Outbox:
         self._snapshot, self._bus, self._forgiving = snapshot, bus, forgiving
         self._sending = asyncio.Lock()
         self._committing = asyncio.Lock()
+        self.idle = asyncio.Event()  # no batch is between its bars and its decisions, which belong to one record
+        self.idle.set()
         self._wake = asyncio.Event()
         self._due_ms = 0
         self._decided_ms = 0  # close of the batch whose orders are sent
@@ -76,6 +78,8 @@ class Outbox:
             except StateError:
                 if not self._forgiving:
                     raise
+            finally:
+                self.idle.set()
 
     async def commit(self) -> None:
         """Make news between batches durable.
@@ -83,10 +87,14 @@ class Outbox:
         Raises:
             StateError: it was not; what it held becomes part of the next record.
         """
-        async with self._committing:
-            record = self._trader.news_record(self._clock.now_ms())
-            if record is not None:
-                await self._write(record)
+        while True:
+            await self.idle.wait()
+            async with self._committing:
+                if self.idle.is_set():
+                    record = self._trader.news_record(self._clock.now_ms())
+                    if record is not None:
+                        await self._write(record)
+                    return
 
     async def _commit_or_keep(self) -> None:
         try:

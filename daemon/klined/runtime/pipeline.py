@@ -66,18 +66,21 @@ class Pipeline:
             ExceptionGroup: a stage died; all others were stopped with it.
         """
         self.permits.put_nowait(None)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(feed(self), name="feed")
-            group.create_task(indicators(self), name="indicators")
-            group.create_task(policy(self), name="policy")
-            group.create_task(gate(self), name="gate")
-            deciding = group.create_task(executor(self), name="executor")
-            side = [group.create_task(self.outbox.settle(), name="settle")]
-            side.append(group.create_task(self.outbox.listen(), name="listen"))
-            side += [group.create_task(work()) for work in self.beside]
-            await asyncio.wait({deciding})
-            for task in side:
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(feed(self), name="feed")
+                group.create_task(indicators(self), name="indicators")
+                group.create_task(policy(self), name="policy")
+                group.create_task(gate(self), name="gate")
+                deciding = group.create_task(executor(self), name="executor")
+                side = [group.create_task(self.outbox.settle(), name="settle")]
+                side.append(group.create_task(self.outbox.listen(), name="listen"))
+                side += [group.create_task(work()) for work in self.beside]
+                await asyncio.wait({deciding})
+                for task in side:
+                    task.cancel()
+        finally:
+            self.outbox.idle.set()  # a stage that died leaves no batch to wait for
 
     def stop(self) -> None:
         """Admit no further batch; the one in flight is finished. Safe from a signal handler and more than once."""
@@ -104,6 +107,7 @@ class Pipeline:
             self.set_time(batch.close_time_ms)
         if self.between:
             self.between = [change for change in self.between if not change()]
+        self.outbox.idle.clear()
         self.trader.begin(batch)
         news: Sequence[News] = self.venue.on_batch(batch)
         for item in news:
