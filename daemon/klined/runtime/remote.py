@@ -22,7 +22,6 @@ from klined.venues.binance import NETWORKS, BinanceDialect
 from klined.venues.ccxt import CcxtVenue
 from klined.venues.dialect import Dialect
 from klined.venues.permissions import Setup
-from klined.venues.user_stream import UserStream
 
 TRIES = 5
 FIRST_WAIT_S = 1.0
@@ -89,6 +88,8 @@ def make_remote(settings: Settings, clock: Clock, prefix: str) -> CcxtVenue:
     venue = CcxtVenue(settings.market.exchange, dialect, clock, recv_window_ms=recv_window_ms, set_offset=offset)
     venue.prefix = prefix
     if settings.exchange.user_stream and isinstance(dialect, BinanceDialect):
+        from klined.venues.user_stream import UserStream  # noqa: PLC0415  # websockets, only for a real exchange
+
         stream = UserStream(
             venue,
             dialect,

@@ -11,16 +11,16 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
-
-import aiohttp
-import yarl
 
 from klined.errors import ConfigError, Rejected, Unknown
 from klined.ports import Clock
 from klined.venues.classify import Answer, Doubtful, NoAnswer, Passed, Refused, Rules, classify
 from klined.venues.governor import Governor
+
+if TYPE_CHECKING:
+    import aiohttp
 
 ANSWER_BYTES_MAX = 32 << 20  # exchangeInfo of all symbols has some 20 MB
 TIMEOUT_S = 10.0
@@ -91,6 +91,9 @@ class Wire:
                 raise Doubt(why)
 
     async def _send(self, url: str, method: str, headers: Mapping[str, str], body: str | None) -> Answer | NoAnswer:
+        import aiohttp  # noqa: PLC0415  # 14 MB that paper trading does without
+        import yarl  # noqa: PLC0415  # comes with it
+
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=self.timeout_s, sock_connect=self.timeout_s / 2)
             self._session = aiohttp.ClientSession(timeout=timeout)
