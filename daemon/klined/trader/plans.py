@@ -8,7 +8,6 @@ was trained with; whatever changes a feature's meaning must change the plan's de
 """
 
 from collections.abc import Sequence
-from math import isfinite
 
 import msgspec
 from msgspec import Struct
@@ -184,13 +183,13 @@ def declared_plan(name: str, declared: Sequence[str], interval_ms: int = 60_000)
     )
 
 
-def _declared(one: Declaration, told: dict[str, tuple[int, Result]]) -> tuple[Feature, int]:
+def _declared(one: Declaration, results: dict[str, tuple[int, Result]]) -> tuple[Feature, int]:
     if one.text in OUTSIDE:
         slot, feature = OUTSIDE[one.text]
         return feature, slot
-    slot, result = told[one.name]
-    low, high = (bound if isfinite(bound) else None for bound in (result.low, result.high))
-    return Feature(one.name, MARKET, result.text, (), result.first_bar, result.stable_bars, low, high), slot
+    slot, result = results[one.name]
+    told = (result.first_bar, result.stable_bars, result.low, result.high)
+    return Feature(one.name, MARKET, result.text, (), *told), slot
 
 
 ETH44 = declared_plan("eth44", presets.ETH44)

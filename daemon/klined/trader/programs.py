@@ -8,7 +8,7 @@ in; so a program is warm-up, bounds and memory at once, and needs no check at ru
 """
 
 from collections.abc import Iterable, Sequence
-from math import inf
+from math import inf, isfinite
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -32,8 +32,8 @@ class Result(Struct, frozen=True):
     text: str
     first_bar: int  # index of its first value, at the latest
     stable_bars: int | None
-    low: float
-    high: float
+    low: float | None  # None: unbounded, as `high`
+    high: float | None
 
 
 class Program(Struct, frozen=True):
@@ -88,8 +88,8 @@ class _Builder(Coder):
                     feature.text,
                     self.in_bars(value.minutes, value.first + 1, late=True) - 1,
                     None if value.stable is None else self.in_bars(value.minutes, value.stable, late=True),
-                    value.low,
-                    value.high,
+                    value.low if isfinite(value.low) else None,
+                    value.high if isfinite(value.high) else None,
                 )
             )
         code: list[tuple[int, ...]] = []
