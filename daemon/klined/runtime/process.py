@@ -23,7 +23,7 @@ from klined import __version__
 from klined.config.load import changes
 from klined.config.settings import Settings
 from klined.domain import Batch, Decision, Event
-from klined.errors import KlinedError
+from klined.errors import KlinedError, StateError
 from klined.feeds.recorded import RecordedFeed
 from klined.ports import Observer
 from klined.runtime import log, secrecy
@@ -200,7 +200,10 @@ async def _close(daemon: Daemon, journal: AsyncJournal | SyncJournal, code: int)
 
 def _progress(daemon: Daemon, bars: BarStore, batch: Batch) -> None:
     """After each batch: store its bars, look for the kill switch."""
-    bars.add(batch)
+    try:
+        bars.add(batch)
+    except StateError as error:  # a cache: trading does not depend on it
+        logger.error("bars.failed", why=str(error), hint="trading goes on; these bars are not stored")  # noqa: TRY400
     daemon.trader.gate.kill(daemon.settings.kill_file.exists())
 
 

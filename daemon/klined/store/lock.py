@@ -32,8 +32,14 @@ class StateLock:
             raise StateError(
                 f"{state_dir}: state directory is used by pid {pid}; stop that daemon, or name another with --state"
             ) from fault
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        except OSError as fault:
+            self.release()
+            raise StateError(
+                f"{state_dir}: cannot be written ({fault.strerror}); free space, then start again"
+            ) from fault
 
     def release(self) -> None:
         """Let the next one in. The file stays: deleting it would let two processes lock two files of one name."""
