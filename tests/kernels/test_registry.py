@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import talib
+import talib.stream
 from numpy.typing import NDArray
 
 from kernels import definitions as by
@@ -202,3 +203,27 @@ def test_comparison_sees_a_late_start_and_a_small_error(walk: Floats) -> None:
     assert not faults(ours, theirs, everywhere)
     assert "first bar 15" in faults(late, theirs, everywhere)
     assert "bar 500" in faults(off, theirs, everywhere)
+
+
+STREAMED: dict[str, Callable[[Floats], Callable[[Floats], list[float]]]] = {
+    "rsi(14)": lambda past: _streamed(talib.stream.RSI(past[:, 4].copy(), 14), (4,)),
+    "kama(30)": lambda past: _streamed(talib.stream.KAMA(past[:, 4].copy(), 30), (4,)),
+    "trix(15)": lambda past: _streamed(talib.stream.TRIX(past[:, 4].copy(), 15), (4,)),
+    "atr(14)": lambda past: _streamed(talib.stream.ATR(*past[:, 2:5].T.copy(), 14), (2, 3, 4)),
+    "adx(14)": lambda past: _streamed(talib.stream.ADX(*past[:, 2:5].T.copy(), 14), (2, 3, 4)),
+    "sar": lambda past: _streamed(talib.stream.SAR(*past[:, 2:4].T.copy(), 0.02, 0.2), (2, 3)),
+    "mfi(14)": lambda past: _streamed(talib.stream.MFI(*past[:, 2:6].T.copy(), 14), (2, 3, 4, 5)),
+    "adosc(3, 10)": lambda past: _streamed(talib.stream.ADOSC(*past[:, 2:6].T.copy(), 3, 10), (2, 3, 4, 5)),
+}
+PAST = 300
+
+
+def _streamed(handle: object, columns: tuple[int, ...]) -> Callable[[Floats], list[float]]:
+    return lambda bars: [handle.update(*(float(bar[k]) for k in columns)) for bar in bars]  # type: ignore[attr-defined]  # every handle has it
+
+
+@pytest.mark.parametrize("declared", STREAMED)
+def test_indicator_is_what_ta_lib_streams_bar_by_bar(walk: Floats, declared: str) -> None:
+    streamed = np.array(STREAMED[declared](walk[:PAST])(walk[PAST:]))
+    ours = alone(walk, [declared])[PAST:, 0]
+    assert not faults(ours, streamed, np.ones(len(ours), dtype=bool))

@@ -28,6 +28,8 @@ def scaled(value: Value, scale: float, shift: float) -> Value:
 def interval(symbol: str, left: Value, right: Value) -> tuple[float, float]:
     """Bounds of a sum, difference or product; none for a quotient or where one side has none."""
     ends = (left.low, left.high, right.low, right.high)
+    if symbol == "/" and left.low >= 0.0 and right.low >= 0.0:
+        return 0.0, inf
     if symbol == "/" or any(abs(end) == inf for end in ends):
         return -inf, inf
     if symbol == "+":

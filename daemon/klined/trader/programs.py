@@ -161,7 +161,7 @@ class _Builder(Coder):
         return parse(text.format(*map(canonical, node.series))).node
 
     def series(self, name: str, minutes: int) -> Value:
-        low = 0.0 if name in {"volume", "trange"} else -inf
+        low = -inf if name == "change" else 0.0
         return Value(self.blocks[minutes] + SERIES[name], minutes, int(name in LATE), int(name in LATE), low)
 
     def indicator(self, node: Name, of: Indicator, minutes: int) -> Value:
@@ -221,7 +221,9 @@ class _Builder(Coder):
         place = self.emit(of.op, both.minutes, both.first, wholes, floats, inputs, of.size(*wholes))
         low, high = of.bounds(*numbers)
         if of.op == op.CLIP:
-            low, high = max(low, min(both.low, high)), min(high, max(both.high, low))
+            low, high = max(low, min(given[0].low, high)), min(high, max(given[0].high, low))
+        elif of.op == op.SQUASH:
+            low, high = 0.0 if given[0].low >= 0.0 else low, 0.0 if given[0].high <= 0.0 else high
         first = both.first + of.lookback(*wholes)
         stable = None if both.stable is None else both.stable + of.stable(*wholes)
         self.needs[both.minutes] = max(self.needs[both.minutes], first + 1)
