@@ -42,7 +42,7 @@ from klined.domain import (
 )
 from klined.kernels import layout as at
 from klined.kernels.account import mark_step
-from klined.kernels.observe import DIM, outside
+from klined.kernels.observe import outside
 from klined.ports import Choice
 from klined.trader.actions import Action, Alert, Persist, Submit
 from klined.trader.book import Book
@@ -127,7 +127,7 @@ class Trader:
         for i, q in enumerate(self.book.Q.row):
             observe(i, q, 0.0)
             if box is not None:
-                q[at.OOD] = outside(box[0], box[1], self.engine.slots[i], DIM)
+                q[at.OOD] = outside(box[0], box[1], self.engine.slots[i], len(box[0]))
         return self.engine.observations
 
     def judge(self, batch: Batch, choices: Sequence[Choice], now_ms: int) -> list[Verdict]:
