@@ -3,6 +3,7 @@
 Health only speaks; what deserves a ping is decided by `runtime.watch`.
 """
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -50,8 +51,10 @@ class Health:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-            sock.connect(address)
-            sock.sendall(message.encode())
+            sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            with contextlib.suppress(OSError):  # a manager that is too busy to listen must not hold up trading
+                sock.connect(address)
+                sock.send(message.encode())
 
 
 def _us(seconds: float) -> int:
