@@ -88,6 +88,7 @@ class Exchange(Section):
 
     api_key: SecretStr | None = said(None, "API key; only from the environment, .env or systemd credentials", "a key")
     api_secret: SecretStr | None = said(None, "its secret; as the key, and never printed", "a secret")
+    password: SecretStr | None = said(None, "passphrase of the key, where an exchange has one; as the key", "a secret")
     testnet: bool = switch("talk to the exchange's test network", on=True)
     demo: bool = switch("talk to its demo network instead of the test network")
     rest_url: str = said("", "REST host for orders; empty: the network's own", "a URL, like https://host")

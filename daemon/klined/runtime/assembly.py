@@ -42,6 +42,7 @@ from klined.trader.metrics import Metrics
 from klined.trader.plans import PLANS, Plan
 from klined.trader.risk import Gate
 from klined.trader.trader import Box, Trader
+from klined.venues.ccxt import CcxtVenue
 from klined.venues.paper import PaperVenue
 from klined.world.filters import default_instrument, instruments_from_exchange_info, venue_symbol
 from klined.world.margin import FundingTable
@@ -203,11 +204,6 @@ async def assemble(
         progress=_ignore,
         set_time=partial(setattr, clock, "time_ms") if isinstance(clock, FeedClock) else None,
     )
-    resting = settings.exits.resting if remote is not None and settings.market.kind is MarketKind.PERP else 0.0
-    if resting:
-        protecting = Protecting(trader=trader, outbox=outbox, clock=clock, distance=Decimal(repr(resting)))
-        bus.add(protecting)
-        pipeline.beside.append(protecting.run)
     return Daemon(
         settings=settings,
         clock=clock,
@@ -221,17 +217,30 @@ async def assemble(
         freezer=freezer,
         warmup_bars=settings.market.history_bars
         or (0 if settings.market.feed_name == "recorded" else plan.warmup_bars),
-        reconciling=None
-        if remote is None
-        else Reconciling(
-            venue=remote,
-            trader=trader,
-            outbox=outbox,
-            clock=clock,
-            period_s=settings.exchange.reconcile_s,
-            # The switch may cancel stops as well: they protect better, so it is either.
-            countdown_s=0.0 if resting else settings.exchange.countdown_s,
-        ),
+        reconciling=_beside(settings, remote, pipeline, outbox, bus),
+    )
+
+
+def _beside(
+    settings: Settings, remote: CcxtVenue | None, pipeline: Pipeline, outbox: Outbox, bus: Bus
+) -> Reconciling | None:
+    """What a venue behind a wire needs beside the stages: reconciliation, and a stop that rests there."""
+    if remote is None:
+        return None
+    trader, clock = pipeline.trader, pipeline.clock
+    resting = settings.exits.resting if settings.market.kind is MarketKind.PERP else 0.0
+    if resting:
+        protecting = Protecting(trader=trader, outbox=outbox, clock=clock, distance=Decimal(repr(resting)))
+        bus.add(protecting)
+        pipeline.beside.append(protecting.run)
+    return Reconciling(
+        venue=remote,
+        trader=trader,
+        outbox=outbox,
+        clock=clock,
+        period_s=settings.exchange.reconcile_s,
+        # The switch may cancel stops as well: they protect better, so it is either.
+        countdown_s=0.0 if resting else settings.exchange.countdown_s,
     )
 
 

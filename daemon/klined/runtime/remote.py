@@ -22,6 +22,7 @@ from klined.venues.binance import NETWORKS, BinanceDialect
 from klined.venues.ccxt import CcxtVenue
 from klined.venues.dialect import Dialect
 from klined.venues.permissions import Setup
+from klined.venues.unified import UnifiedDialect
 
 TRIES = 5
 FIRST_WAIT_S = 1.0
@@ -82,6 +83,8 @@ def make_remote(settings: Settings, clock: Clock, prefix: str) -> CcxtVenue:
         )
     hide(key.get_secret_value())
     hide(secret.get_secret_value())
+    if settings.exchange.password is not None:
+        hide(settings.exchange.password.get_secret_value())
     dialect = _dialect(settings, clock, network, key.get_secret_value(), secret.get_secret_value())
     offset = partial(setattr, clock, "offset_ms") if isinstance(clock, SystemClock) else _keep
     recv_window_ms = settings.exchange.recv_window_ms
@@ -137,6 +140,20 @@ async def _insist(ask: Callable[[], Awaitable[T]]) -> T:
 
 def _dialect(settings: Settings, clock: Clock, network: str, key: str, secret: str) -> Dialect:
     market, exchange = settings.market, settings.exchange
+    if market.exchange != "binance":
+        password = exchange.password.get_secret_value() if exchange.password is not None else ""
+        return UnifiedDialect(
+            market.exchange,
+            market.kind,
+            network=network,
+            api_key=key,
+            api_secret=secret,
+            password=password,
+            recv_window_ms=exchange.recv_window_ms,
+            share=exchange.weight_share,
+            clock=clock,
+            rest_url=exchange.rest_url,
+        )
     return BinanceDialect(
         market.kind,
         network=network,

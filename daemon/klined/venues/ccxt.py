@@ -30,6 +30,7 @@ from klined.domain import (
     Instrument,
     Intent,
     News,
+    OrderKind,
     OrderNews,
     Traded,
     Transferred,
@@ -139,7 +140,10 @@ class CcxtVenue:
             return (Doubted(name, str(doubt)),)
         if found.client_id != name:
             return (Doubted(name, f"the answer is about another order, {found.client_id}"),)
-        return await self._told(found)
+        news = await self._told(found)
+        if intent.kind is OrderKind.MARKET and not (found.executed or found.ended):
+            self._follow(name, intent.symbol)  # the answer told no more than that it is there
+        return news
 
     async def cancel(self, client_id: str, symbol: str) -> Sequence[OrderNews]:
         with self._reading("a cancellation"), self.dialect.wire.urgent():

@@ -237,6 +237,29 @@ KRAKEN = Rules(
 )
 
 
+def _kucoin_fault(data: object) -> Fault | None:
+    """`{"code": "200004", "msg": "Balance insufficient!"}`; 200000 is yes."""
+    if not isinstance(data, dict) or str(data.get("code", "200000")) == "200000":
+        return None
+    return str(data["code"]), str(data.get("msg", ""))[:TEXT_MAX]
+
+
+KUCOIN = Rules(
+    _kucoin_fault,
+    frozenset(
+        {
+            *("200001", "200002", "200003", "200004", "200005", "230003", "260100", "300000", "400001", "400002"),
+            *("400003", "400004", "400005", "400006", "400007", "400100", "400350", "400760", "411100", "900001"),
+        }
+    ),
+    {
+        **dict.fromkeys(("400001", "400003", "400004", "400005", "400006", "400007", "411100"), Reaction.HALT),
+        "400002": Reaction.CLOCK,
+        "200002": Reaction.WAIT,
+    },
+)
+
+
 def _bybit_fault(data: object) -> Fault | None:
     """`{"retCode": 110007, "retMsg": "...", "result": {}}`; 0 is yes."""
     if not isinstance(data, dict) or data.get("retCode", 0) == 0:
@@ -268,7 +291,7 @@ def _no_fault(_data: object) -> Fault | None:
     return None
 
 
-RULES: Mapping[str, Rules] = {"kraken": KRAKEN, "bybit": BYBIT}
+RULES: Mapping[str, Rules] = {"kraken": KRAKEN, "kucoin": KUCOIN, "bybit": BYBIT}
 
 
 def rules_of(exchange: str, kind: MarketKind) -> Rules:
