@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection, serve
 
 from klined.domain import Bar, Batch, Purpose
+from klined.errors import ConfigError
 from klined.feeds import binance
 from klined.feeds.binance import BinanceFeed
 from klined.feeds.frames import FrameFault, frame_of
@@ -273,3 +275,55 @@ def test_perpetuals_ask_the_futures_host() -> None:
     feed = BinanceFeed(["ETH/USDT:USDT"], MINUTE_MS)
     assert feed._url == "wss://fstream.binance.com/market/stream?streams=ethusdt@kline_1m"
     assert Klines("https://host/", ["ETH/USDT:USDT"], MINUTE_MS)._url == "https://host/fapi/v1/klines"
+
+
+async def test_a_connection_is_replaced_before_the_exchange_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    box: list[Exchange] = []
+
+    async def script(link: ServerConnection, connection: int) -> None:
+        await sending(box, connection - 1)(link, connection)
+
+    box.append(Exchange(("ETH/USDT",), script))
+    async with trading(box[0]) as feed:
+        assert opens(await following(feed, 1)) == [(0, Purpose.TRADE)]
+        monkeypatch.setattr(binance, "LIFE_S", 0.0)
+        waiting = asyncio.create_task(following(feed, 1))
+        while box[0].connections < 2:  # noqa: ASYNC110 - the server's counter has no event
+            await asyncio.sleep(0)
+        monkeypatch.setattr(binance, "LIFE_S", 3_600.0)
+        (batch,) = await waiting
+        assert batch.bars[0] is not None
+        assert batch.bars[0].open_time_ms >= (START + 1) * MINUTE_MS
+    assert box[0].connections >= 2
+
+
+async def test_a_connection_that_says_nothing_is_a_loud_fault_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binance, "FIRST_S", 0.05)
+    box: list[Exchange] = []
+
+    async def script(link: ServerConnection, connection: int) -> None:
+        if connection > 1:
+            await sending(box, 0)(link, connection)
+        await link.wait_closed()
+
+    box.append(Exchange(("ETH/USDT",), script))
+    with capture_logs() as told:
+        async with trading(box[0]) as feed:
+            assert opens(await following(feed, 1)) == [(0, Purpose.TRADE)]
+    assert [event["log_level"] for event in told if event["event"] == "feed.mute"] == ["error"]
+
+
+async def test_bars_that_do_not_exist_are_a_fault_of_the_settings() -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=400, text='{"code":-1120,"msg":"Invalid interval."}')
+
+    app = web.Application()
+    app.router.add_get("/api/v3/klines", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    klines = Klines(f"http://127.0.0.1:{runner.addresses[0][1]}", ("ETH/USDT",), 1_000)
+    with pytest.raises(ConfigError, match="1s bars of ETHUSDT"):
+        await klines.batches(0, 1_000, Purpose.WARMUP)
+    await klines.close()
+    await runner.cleanup()

@@ -36,6 +36,9 @@ REST = {False: "https://data-api.binance.vision", True: "https://fapi.binance.co
 """Public market data of spot and of perpetuals; the same for paper and real money."""
 
 SILENCE_S = 30.0  # open klines are pushed every 2 s while anything trades
+FIRST_S = 10.0  # a wrong path connects as well, and says nothing
+MUTE = "connected, but nothing comes; is market.stream_url right?"
+LIFE_S = 23 * 3_600.0  # the exchange ends a connection after 24 hours: switch before
 DROPPED_IN_A_ROW_MAX = 20
 BACK_OFF_S = (1.0, 30.0)  # first and longest; 300 attempts in 5 minutes are a ban
 
@@ -80,7 +83,8 @@ class BinanceFeed:
         self._link: ClientConnection | None = None
         self._back_off_s = BACK_OFF_S[0]
         self._dropped_in_a_row = 0
-        self._heard_s = 0.0
+        self._heard_s = self._connected_s = 0.0
+        self._mute = True  # whether this connection has said nothing yet
         self._closed = False
         self.steps, self.waiting = 0, ""
 
@@ -120,7 +124,7 @@ class BinanceFeed:
         return self._ready.popleft() if self._ready else None
 
     def resync(self) -> None:
-        """Drop the connection, which may be dead or hours behind; the next step connects and fetches what was missed."""
+        """Drop the connection, which may be dead or hours behind; the next step fetches what was missed."""
         self.waiting = "time jumped: reconnecting"
         if self._link is not None:
             self._link.transport.abort()
@@ -138,12 +142,18 @@ class BinanceFeed:
             return
         try:
             link = self._link or await self._connect()
+            if self._monotonic_s() - self._connected_s >= LIFE_S:
+                link = await self._switch(link)
             due_s = (self._overdue_ms() - self._now_ms()) / 1_000
-            async with asyncio.timeout(max(0.0, min(due_s, self._silence_s))):
+            limit_s = min(FIRST_S, self._silence_s) if self._mute else self._silence_s
+            async with asyncio.timeout(max(0.0, min(due_s, limit_s))):
                 frame = await link.recv()
         except TimeoutError:
-            if self._monotonic_s() - self._heard_s >= self._silence_s:
-                await self._reconnect(f"{self._silence_s:g} s without a message")
+            silent_s = self._monotonic_s() - self._heard_s
+            if self._mute and silent_s >= FIRST_S:
+                log.error("feed.mute", url=self._url, hint=MUTE)  # noqa: TRY400  # no error
+            if silent_s >= (min(FIRST_S, self._silence_s) if self._mute else self._silence_s):
+                await self._reconnect(f"{silent_s:.0f} s without a message")
         except (OSError, WebSocketException) as error:
             await self._reconnect(str(error) or type(error).__name__)
         else:
@@ -151,7 +161,7 @@ class BinanceFeed:
 
     async def _hear(self, frame: bytes | str) -> None:
         self.waiting = ""
-        self._heard_s = self._monotonic_s()
+        self._heard_s, self._mute, self._back_off_s = self._monotonic_s(), False, BACK_OFF_S[0]
         if self.tap is not None:
             self.tap(frame)
         match self.parser.parse(frame, binary=isinstance(frame, bytes)):
@@ -220,10 +230,17 @@ class BinanceFeed:
 
     async def _connect(self) -> ClientConnection:
         self._link = await connect(self._url, max_size=FRAME_BYTES_MAX, open_timeout=10, close_timeout=1)
-        self._heard_s = self._monotonic_s()
-        self._back_off_s = BACK_OFF_S[0]
+        self._heard_s = self._connected_s = self._monotonic_s()
+        self._mute = True
         log.info("feed.connected", url=self._url)
         return self._link
+
+    async def _switch(self, old: ClientConnection) -> ClientConnection:
+        """Open the next connection before this one is ended for us; bars that both bring are used once."""
+        link = await self._connect()
+        with contextlib.suppress(OSError, WebSocketException):
+            await old.close()
+        return link
 
     async def _reconnect(self, why: str) -> None:
         """Let go and wait; the next step connects. Supervised: the wait is announced and bounded."""

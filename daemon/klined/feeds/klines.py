@@ -6,13 +6,14 @@ import aiohttp
 import msgspec
 
 from klined.domain import Bar, Batch, Purpose
-from klined.errors import Retryable
+from klined.errors import ConfigError, Retryable
 from klined.feeds.frames import time_fault, value_fault
 from klined.feeds.timeframe import timeframe_name
 from klined.world.filters import venue_symbol
 
 PAGE = 1_000  # rows of one answer
 TIMEOUT_S = 10.0
+NEVER = (b'"code":-1120,', b'"code":-1121,')  # no such interval, no such symbol: asking again does not help
 PATHS = {False: "/api/v3/klines", True: "/fapi/v1/klines"}  # spot, perpetual
 
 
@@ -30,6 +31,7 @@ class Klines:
 
         Raises:
             Retryable: the exchange could not be asked, or its answer cannot be used.
+            ConfigError: it has no such bars.
         """
         found = [await self._bars(symbol, after_ms, until_ms) for symbol in self.symbols]
         closes = sorted({close_ms for bars in found for close_ms in bars})
@@ -66,6 +68,10 @@ class Klines:
         try:
             async with self._session.get(self._url, params=query, allow_redirects=False) as answer:
                 body = await answer.read()
+                if answer.status == 400 and any(code in body for code in NEVER):
+                    raise ConfigError(
+                        f"{self._url} knows no {query['interval']} bars of {query['symbol']}: {body[:120]!r}"
+                    )
                 if answer.status != 200:
                     raise Retryable(f"{self._url} {query['symbol']}: HTTP {answer.status} {body[:120]!r}")
                 return msgspec.json.decode(body, type=list[list[int | float | str]])
