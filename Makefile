@@ -4,6 +4,7 @@
 #   make test          the whole suite
 #   make coverage      the same, and what it did not reach
 #   make check         format, lint, layers, types
+#   make check-security  canary secrets, file modes, bandit, pip-audit (when its service can be reached)
 #   make bench         every speed figure, one table, build/bench.json
 #   make prove         the long proofs (kills, fuzzing, every bar of the recorded market)
 
@@ -16,7 +17,7 @@ WORKERS ?= 2
 SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test coverage check format prove bless bench bench-check bench-peers docs clean help
+.PHONY: install demo test coverage check check-security format prove bless bench bench-check bench-peers docs clean help
 
 help:
 	@sed -n '/^#   /s/^#   //p' Makefile
@@ -49,6 +50,17 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/mypy scripts examples benchmarks/*.py
 	$(BIN)/pyright
+
+# pip-audit asks a service for known vulnerabilities of what is installed; where it cannot be reached, it says so and
+# the rest still counts.
+check-security: $(STAMP)
+	$(BIN)/pytest tests/security
+	$(BIN)/bandit -q -r daemon plugins models -c pyproject.toml
+	@mkdir -p build; $(BIN)/pip-audit --local --skip-editable --progress-spinner off --timeout 10 >build/audit.txt 2>&1; code=$$?; \
+	if grep -q 'known vulnerabilit' build/audit.txt && test $$code != 0; then cat build/audit.txt; exit 1; fi; \
+	if test $$code != 0 || grep -q 'could not be audited' build/audit.txt; then \
+	echo "pip-audit: NOT done, its service did not answer for $$(grep -c 'could not be audited' build/audit.txt) packages; see build/audit.txt"; \
+	else tail -n 1 build/audit.txt; fi
 
 format: $(STAMP)
 	$(BIN)/ruff format .
