@@ -59,6 +59,7 @@ VERBS = {
         "prove that lanes decide what the daemon decides",
         "klined parity --data ETHUSDT-1m.csv.gz",
     ),
+    "sim": Verb("Research", "sim", "prove it against faults and kills, by seed", "klined sim --seeds 1000"),
     "record": Verb("Research", "record", "store a feed's raw frames", "klined record frames.jsonl.gz --minutes 60"),
     "features": Verb("Research", "features", "list, show or check what a policy may see", "klined features show rsi"),
     "state": Verb("Keep", "state", "show, backup or restore the state directory", "klined state backup state.bak"),

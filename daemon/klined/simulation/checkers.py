@@ -46,6 +46,8 @@ class Checkers:
         self.calm_s = float("inf")
         self._world, self._exchange, self._disk = world, exchange, disk
         self._posted: Counter[str] = Counter()
+        self._left_s: dict[str, float] = {}  # when each order left
+        self._flat_s = -1.0  # when the daemon last said that it is flat
         self._decided: dict[tuple[str, int], set[str]] = {}
         self._memory: tuple[float, ...] | None = None  # of the last durable record
         exchange.on_fill = self._filled
@@ -54,6 +56,7 @@ class Checkers:
         """An order leaves the process."""
         world, client_id = self._world, intent.client_id
         self._posted[client_id] += 1
+        self._left_s[client_id] = world.now_s
         if self._posted[client_id] > 1:
             world.violate("I4", f"{client_id} was sent {self._posted[client_id]} times")
         if CLIENT_ID.match(client_id) is None:
@@ -87,7 +90,8 @@ class Checkers:
             self._world.violate("I12", "a restart forgot the pause")
 
     def flat(self, why: str) -> None:
-        """The daemon says that it is flat."""
+        """The daemon says that it is flat: it is, and nothing that was sent before executes any more."""
+        self._flat_s = self._world.now_s
         for symbol, quantity in self._exchange.quantity.items():
             instrument = self._exchange.instruments[symbol]
             whole = (abs(quantity) / instrument.lot).to_integral_value(ROUND_DOWN) * instrument.lot
@@ -186,6 +190,8 @@ class Checkers:
                 world.violate("I2", f"{fill.client_id} makes the position {after} {symbol}, beyond {limit:.2f}")
             if world.now_s >= self.calm_s:
                 self.opened_calm += 1
+        if self._left_s[fill.client_id] < self._flat_s:
+            world.violate("I6", f"{fill.client_id} executed after the daemon had said to be flat")
         tickets = exchange.tickets[fill.client_id]
         if sum(bool(ticket.filled) for ticket in tickets) + (tickets[-1].filled == ZERO) > 1 and len(tickets) > 1:
             world.violate("I1", f"{fill.client_id} executed twice")
@@ -200,4 +206,3 @@ class Checkers:
 def risk_memory(row: memoryview) -> tuple[float, ...]:
     """What of the account row no restart may change."""
     return tuple(row[slot] for slot in MEMORY)
-

@@ -246,4 +246,3 @@ class Exchange:
             for t in self._open
         )
         self._history.append((self._world.now_s, Account(self._world.now_ms, dict(self.balances), positions, orders)))
-

@@ -41,7 +41,7 @@ WARMUP_BARS = 10
 INSTALLATION = "sim000"
 PLAN = msgspec.structs.replace(ORIGINAL, warmup_bars=WARMUP_BARS)
 FUNERAL_TURNS = 200
-RECONCILE_S = 60.0
+RECONCILE_S = (60.0, 600.0)  # one or the other
 
 Mutation = Callable[[Daemon], None]
 """Makes a freshly assembled daemon a wrong one, for the tests that must catch it."""
@@ -183,6 +183,7 @@ class Life:
             outbox=outbox,
             progress=lambda _batch: None,
         )
+        period_s = RECONCILE_S[around.world.random("period") < 0.5]
         daemon = Daemon(
             settings=around.settings,
             clock=clock,
@@ -196,7 +197,7 @@ class Life:
             freezer=freezer,
             warmup_bars=WARMUP_BARS,
             reconciling=Reconciling(
-                venue=venue, trader=trader, outbox=outbox, clock=clock, period_s=RECONCILE_S, countdown_s=0.0
+                venue=venue, trader=trader, outbox=outbox, clock=clock, period_s=period_s, countdown_s=0.0
             ),
         )
         daemon.on_ready = self._on_ready

@@ -16,6 +16,7 @@ from msgspec import Struct
 from klined.domain import Mode
 from klined.errors import KlinedError
 from klined.runtime.daemon import EXIT_OK, Daemon
+from klined.runtime.flatten import FLAG
 from klined.runtime.loop import Deadlock
 from klined.simulation.checkers import Checkers
 from klined.simulation.disk import Disk
@@ -133,6 +134,9 @@ class Simulation:
             world.note("died", str(error))
             self._judge_death(error)
             life.bury()
+        except Deadlock:
+            life.bury()
+            raise
         else:
             life.bury()
         self.turns += life.loop.turns
@@ -148,6 +152,8 @@ class Simulation:
     def _ended(self, code: int, life: Life) -> None:
         world = self.world
         world.note("exit", code, life.daemon.stop_why)
+        if life.daemon.stop_why == "the market ended":
+            world.violate("I15", "it stopped although nobody told it to")
         if code == EXIT_OK:
             self.checkers.flat("exit 0")
         elif world.now_s >= self.schedule.calm_s + 120.0:
@@ -174,7 +180,8 @@ class Simulation:
         except KlinedError as error:
             self.world.violate("I15", f"the last start failed: {error}")
             return
-        life.bury()
+        finally:
+            life.bury()
         self.turns += life.loop.turns
         if code != EXIT_OK:
             self.world.violate("I15", f"the last start ended with {code}")
@@ -255,6 +262,9 @@ class Simulation:
         life = self.life
         if life is None or not life.ready:
             self.world.after(20.0, self._care)
+        elif FLAG in life.daemon.trader.holds:  # a flatten that was cut short by its deadline is asked for again
+            self._person(life, "flatten")
+            self.world.after(120.0, self._care)
         elif life.daemon.mode is not Mode.RUNNING and not self.schedule.tight:
             self._resume(life)
             self.world.after(20.0, self._care)

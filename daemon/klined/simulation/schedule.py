@@ -86,6 +86,7 @@ class Timeline:
 
 SYMBOLS = (("ETH/USDT",), ("ETH/USDT:USDT",), ("ETH/USDT", "BTC/USDT"), ("ETH/USDT:USDT", "BTC/USDT:USDT"))
 EACH_BAR = {"post": 0.5, "read": 0.25, "user": 0.25, "feed": 0.12}  # chance of a fault of that channel
+STORM, STORM_BARS = 0.04, 3  # chance that a bar begins a storm, and how long it lasts
 MOST = {"net": 2, "clock": 2, "machine": 1, "disk": 2, "signal": 1, "person": 4}  # in one run
 
 
@@ -99,12 +100,15 @@ def make_schedule(seed: int, bars: int = 200, kills: int = 3) -> Schedule:
         raise ValueError(f"bars = {bars}: at least {CALM_BARS + 10}, of which the last {CALM_BARS} are without faults")
     dice = random.Random(f"klined/{seed}")
     stormy = bars - CALM_BARS - 1
-    faults = [
-        _lasting(dice, channel, k)
-        for k in range(stormy)
-        for channel, chance in EACH_BAR.items()
-        if dice.random() < chance
-    ]
+    faults: list[Fault] = []
+    k = 0
+    while k < stormy:
+        if dice.random() < STORM:
+            faults += _storm(dice, k)
+            k += STORM_BARS
+            continue
+        faults += [_lasting(dice, channel, k) for channel, chance in EACH_BAR.items() if dice.random() < chance]
+        k += 1
     for channel, most in MOST.items():
         faults += [_rare(dice, channel, stormy) for _ in range(dice.randint(0, most))]
     faults += _kills(dice, stormy, kills)
@@ -132,6 +136,21 @@ def _lasting(dice: random.Random, channel: str, k: int) -> Fault:
     return Fault(k * BAR_S - 1.0, channel, what, BAR_S, amount)
 
 
+def _storm(dice: random.Random, k: int) -> list[Fault]:
+    """An order goes out, and for minutes nothing true can be learned about it."""
+    at_s, for_s = k * BAR_S - 1.0, STORM_BARS * BAR_S
+    reads = Fault(at_s, "read", "lag", for_s, 20.0) if dice.random() < 0.5 else Fault(at_s, "read", "fail", for_s)
+    found = [
+        Fault(at_s, "post", dice.choice(("lost", "done", "late")), BAR_S, 4.0),
+        reads,
+        Fault(at_s, "user", dice.choice(("miss", "delay")), for_s, 60.0),
+    ]
+    if dice.random() < 0.4:
+        channel, what = dice.choice((("person", "flatten"), ("person", "resume"), ("signal", "term")))
+        found.append(Fault(_round(at_s + dice.uniform(1.2, 5.0)), channel, what))
+    return found
+
+
 def _rare(dice: random.Random, channel: str, stormy: int) -> Fault:
     at_s = _moment(dice, stormy)
     what = dice.choice(CHANNELS[channel])
@@ -150,7 +169,13 @@ def _rare(dice: random.Random, channel: str, stormy: int) -> Fault:
         case _:
             pass
     end_s = stormy * BAR_S
-    return Fault(at_s, channel, what, _round(max(0.0, min(for_s, end_s - at_s))), min(amount, max(0.0, end_s - at_s)) if channel == "machine" else amount)
+    return Fault(
+        at_s,
+        channel,
+        what,
+        _round(max(0.0, min(for_s, end_s - at_s))),
+        min(amount, max(0.0, end_s - at_s)) if channel == "machine" else amount,
+    )
 
 
 def _kills(dice: random.Random, stormy: int, kills: int) -> list[Fault]:

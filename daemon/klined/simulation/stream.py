@@ -1,7 +1,7 @@
 """The live feed of one process, on a simulated socket: the production feed, parser, assembler and gap fill.
 
-    market ─ pushes at each close ─▶ Link (the socket) ─▶ BinanceFeed ─▶ batches
-           ─ answers REST ─────────▶ SimKlines ──────────┘
+market ─ pushes at each close ─▶ Link (the socket) ─▶ BinanceFeed ─▶ batches
+       ─ answers REST ─────────▶ SimKlines ──────────┘
 """
 
 import asyncio

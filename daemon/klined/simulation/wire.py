@@ -32,6 +32,7 @@ from klined.simulation.schedule import Timeline
 from klined.simulation.world import World
 from klined.venues.ccxt import Alarm
 
+MISSED = 0.7  # share of the user stream's events that a fault swallows
 TIMEOUT_S = 10.0  # after which a client gives up on an answer
 Payload = TypeVar("Payload")
 
@@ -174,7 +175,8 @@ class SimVenue:
         """The exchange says something; what reaches the user stream, when, and how often, is the network's affair."""
         world = self._world
         fault = self._timeline.at("user", world.now_s)
-        if self._timeline.at("net", world.now_s) or (fault and fault.what == "miss"):
+        missed = fault is not None and fault.what == "miss" and world.random("miss", len(world.trace)) < MISSED
+        if missed or self._timeline.at("net", world.now_s):
             return
         delay_s = world.between(0.02, 0.4, "push", len(world.trace))
         if fault and fault.what == "delay":
@@ -208,7 +210,9 @@ class SimVenue:
                 self._sync()
             self._reply(answer, back_s, [heard])
             return
-        short = self._world.random("ack", self._world.seed) < 0.5  # an exchange tells the trades, or only that it took it
+        short = (
+            self._world.random("ack", self._world.seed) < 0.5
+        )  # an exchange tells the trades, or only that it took it
         told = [heard] if short else self._exchange.told(intent.client_id, self._world.now_s)
         self._reply(answer, back_s, list(told))
 
@@ -250,5 +254,3 @@ class SimVenue:
     def _sync(self) -> None:
         """Ask the exchange for its time, as an adapter does at the start and after -1021."""
         self._clock.offset_ms += self._world.now_ms - self._clock.now_ms()
-
-

@@ -1,8 +1,8 @@
 """What outlives every simulated process: true time, what will happen, the machine's clock, and the trace.
 
-    world.now_s     true seconds since EPOCH_MS: the exchange's clock
-    world.wall_ms   what the machine believes that the time is; a fault may step it
-    world.frozen_s  how long the machine was suspended: its monotonic clock stood still
+world.now_s     true seconds since EPOCH_MS: the exchange's clock
+world.wall_ms   what the machine believes that the time is; a fault may step it
+world.frozen_s  how long the machine was suspended: its monotonic clock stood still
 """
 
 import hashlib
