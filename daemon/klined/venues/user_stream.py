@@ -70,8 +70,8 @@ class UserStream:
         """Until cancelled."""
         wait_s = BACK_OFF_S[0]
         while True:
+            before = self.connections
             try:
-                before = self.connections
                 async with asyncio.timeout(LIFE_S):
                     why = await self._listen()
             except TimeoutError:
