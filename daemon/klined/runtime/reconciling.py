@@ -78,9 +78,10 @@ class Reconciling:
         clock: Clock,
         period_s: float,
         countdown_s: float = 0.0,
+        tick_s: float = TICK_S,
     ) -> None:
         self._venue, self._trader, self._outbox, self._clock = venue, trader, outbox, clock
-        self._period_s, self._countdown_s = period_s, countdown_s
+        self._period_s, self._countdown_s, self._tick_s = period_s, countdown_s, tick_s
         self._since_ms = 0  # trades and income before were seen; 0: nothing to look back at
         self._failed = 0
         self._apart_ms = self._apart()
@@ -150,10 +151,10 @@ class Reconciling:
         waited_s = 0.0
         while waited_s < self._period_s:
             try:
-                async with asyncio.timeout(min(TICK_S, self._period_s - waited_s)):
+                async with asyncio.timeout(min(self._tick_s, self._period_s - waited_s)):
                     await self._venue.poked.wait()
             except TimeoutError:
-                waited_s += TICK_S
+                waited_s += self._tick_s
             else:
                 self._venue.poked.clear()
                 return self._venue.why_poked
