@@ -70,7 +70,8 @@ class Watch:
         """`passed_s` is what the stages had to get on with."""
         daemon, health = self._daemon, self._daemon.health
         silence = None if daemon.pipeline.stopping else self._silence(passed_s)
-        if silence is not None and not (why := self._supervised(silence)):
+        why = "" if silence is None else self._supervised(silence)
+        if silence is not None and not why:
             health.status(f"stuck: {silence}")
             if not self._starved:
                 log.error("watchdog.starved", why=str(silence), hint="the service manager starts it anew")
