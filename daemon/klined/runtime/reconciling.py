@@ -96,7 +96,7 @@ class Reconciling:
         Raises:
             Retryable: the venue could not be read in many tries.
         """
-        self._since_ms = max(0, self._trader.time_ms)
+        self._since_ms = self._back_from(self._trader.time_ms, self._period_s)  # the last look of the life before
         wait_s = BACK_OFF_S[0]
         for left in range(START_TRIES, 0, -1):
             try:
@@ -182,7 +182,7 @@ class Reconciling:
             await asyncio.sleep(LAG_S)
         account = await venue.account()
         trader.reconcile(account, self._clock.now_ms(), earlier)
-        self._since_ms = account.time_ms
+        self._since_ms = self._back_from(account.time_ms)
         await self._outbox.commit()
         await self._outbox.send()
 
@@ -200,6 +200,10 @@ class Reconciling:
             if self._since_ms:
                 for fill in await self._venue.fills_since(symbol, self._since_ms):
                     trader.hear(Traded(fill), self._clock.now_ms())
+
+    def _back_from(self, time_ms: int, also_s: float = 0.0) -> int:
+        """Where to look for trades again: what a look at that time showed may have been older. 0: nothing is behind."""
+        return max(0, time_ms - int((LAG_S + also_s) * 1000)) if time_ms else 0
 
     def _judge_clock(self) -> None:
         fault = self._venue.clock_fault
