@@ -53,7 +53,8 @@ def test_equal_expressions_share_one_row_and_numbers_fold_into_one() -> None:
 
 def test_bounds_follow_from_the_parts() -> None:
     told = {
-        r.name: (r.low, r.high) for r in build(["a = rsi / 50 - 1", "b = 1 - er", "c = clip(change, 3) * -2", "d = squash(volume)"]).results
+        r.name: (r.low, r.high)
+        for r in build(["a = rsi / 50 - 1", "b = 1 - er", "c = clip(change, 3) * -2", "d = squash(volume)"]).results
     }
     assert told == {"a": (-1.0, 1.0), "b": (0.0, 1.0), "c": (-6.0, 6.0), "d": (0.0, 1.0)}
 

@@ -218,8 +218,6 @@ class Trader:
         """Record an event for observers and the journal."""
         self.minutes.events.append(Event(self.time_ms, level, name, data))
 
-    # --- stopping and starting ---------------------------------------------------------------------------------------
-
     def flatten(self, now_ms: int) -> None:
         """Plan what closes every position that an order can close; dust is left."""
         bar_time_ms = self.time_ms - self._interval_ms
@@ -323,8 +321,6 @@ class Trader:
         self.metrics.load(sections["metrics"])
         self.minutes.seq, self.time_ms, self.gaps, self.last = _clock.decode(sections["clock"])
         self.warm = min(self.engine.bars) >= self.engine.plan.warmup_bars
-
-    # --- inside ------------------------------------------------------------------------------------------------------
 
     def _compare(self, account: Account) -> list[Finding]:
         return compare(account, self.book.ledger, self.executor.open_orders(), self.gate.ids.prefix)
