@@ -31,6 +31,7 @@ from klined.trader.trader import Trader
 PAUSED = "paused"
 EXIT_OK, EXIT_FAILED, EXIT_NOT_FLAT = 0, 1, 5
 SETTLE_WAIT_S = 0.5
+EXPLAIN_S = 90.0  # longer than any order can stay unknown while our books are right
 
 log = structlog.get_logger()
 
@@ -233,11 +234,15 @@ class Daemon:
         """Ask for every order that a dead process left, until none is unknown."""
         self.trader.resume(recovered, self.clock.now_ms())
         await self.outbox.send()
+        since_s = self.clock.monotonic_s()
         while self.trader.unknown():
             log.warning("orders.unsettled", orders=self.trader.unknown())
             await asyncio.sleep(SETTLE_WAIT_S)
             self.trader.due(self.clock.now_ms())
             await self.outbox.send()
+            if self._reconciling is not None and self.clock.monotonic_s() - since_s > EXPLAIN_S:
+                await self._reconciling.begin()  # a trade that was never heard speaks against every proof
+                since_s = self.clock.monotonic_s()
 
     async def _reconcile(self) -> None:
         if self._reconciling is not None:
