@@ -41,7 +41,9 @@ WARMUP_BARS = 10
 INSTALLATION = "sim000"
 PLAN = msgspec.structs.replace(ORIGINAL, warmup_bars=WARMUP_BARS)
 FUNERAL_TURNS = 200
-RECONCILE_S = (60.0, 600.0)  # one or the other
+RECONCILE_S = (60.0, 300.0, 600.0)  # one of them
+REGULAR = 7  # bars after which the policy goes from flat to long or back, whatever its whim
+TICK_S = 30.0  # how soon a sleep of the machine is noticed
 
 Mutation = Callable[[Daemon], None]
 """Makes a freshly assembled daemon a wrong one, for the tests that must catch it."""
@@ -63,6 +65,8 @@ class Whim:
         for i in range(len(observations)):
             if self._world.random("whim", self._bars, i) < 0.3:
                 self._wants[i] = (1.0, 0.5, -0.5, -1.0, 0.0)[int(5 * self._world.random("wants", self._bars, i))]
+            if self._bars % REGULAR == 0:  # so that something is opened in every calm
+                self._wants[i] = 1.0 if self._wants[i] <= 0.0 else 0.0
         failed = self._world.random("nan", self._bars) < 0.02
         return [(float("nan") if failed else wants, ()) for wants in self._wants]
 
@@ -183,7 +187,7 @@ class Life:
             outbox=outbox,
             progress=lambda _batch: None,
         )
-        period_s = RECONCILE_S[around.world.random("period") < 0.5]
+        period_s = RECONCILE_S[int(3 * around.world.random("period"))]
         daemon = Daemon(
             settings=around.settings,
             clock=clock,
@@ -197,7 +201,13 @@ class Life:
             freezer=freezer,
             warmup_bars=WARMUP_BARS,
             reconciling=Reconciling(
-                venue=venue, trader=trader, outbox=outbox, clock=clock, period_s=period_s, countdown_s=0.0
+                venue=venue,
+                trader=trader,
+                outbox=outbox,
+                clock=clock,
+                period_s=period_s,
+                countdown_s=0.0,
+                tick_s=TICK_S,
             ),
         )
         daemon.on_ready = self._on_ready

@@ -9,6 +9,7 @@ What an outcome depends on is the schedule, the mutation and this code, nothing 
 import logging
 import signal
 from collections import Counter
+from collections.abc import Callable
 
 import structlog
 from msgspec import Struct
@@ -31,7 +32,8 @@ from klined.simulation.world import World
 LIVES_MAX = 60
 END_S = 1_800.0  # after the last bar everything must be over
 SUPERVISOR_S = 5.0  # RestartSec of the service manager
-UNSEEN_BARS = 8  # of the calm: longest that an order's fate may stay open and that no opening may happen
+EXCUSES = frozenset({"disk.full", "disk.readonly", "net.dark", "read.fail"})
+EXCUSED_S = 200.0
 
 
 class Outcome(Struct, frozen=True):
@@ -76,7 +78,7 @@ class Simulation:
         self.life: Life | None = None
         self.lives = self.turns = self.kills = 0
         self._turn_last = turn_last
-        self._stops = 0
+        self._stops = self._resumes = 0
         self._last_stop_s = (schedule.bars * BAR_S) + 20.0
         world.end_s = self._last_stop_s + 2 * END_S
         for fault in timeline.instants:
@@ -162,12 +164,12 @@ class Simulation:
             self._judge_death(KlinedError("the daemon failed"))
 
     def _judge_death(self, error: KlinedError) -> None:
-        """Only a disk that fails may end the process."""
-        disk = any(
-            fault.channel == "disk" and fault.at_s <= self.world.now_s <= fault.at_s + fault.for_s + 200.0
+        """Only a disk that fails, or an account that a start cannot read in many tries, may end the process."""
+        excused = any(
+            fault.name in EXCUSES and fault.at_s <= self.world.now_s <= fault.at_s + fault.for_s + EXCUSED_S
             for fault in self.schedule.faults
         )
-        if not disk:
+        if not excused:
             self.world.violate("I15", f"the process ended by itself: {error}")
 
     def _audit(self) -> None:
@@ -219,11 +221,12 @@ class Simulation:
     def _person(self, life: Life, what: str) -> None:
         match what:
             case "pause":
-                life.ask(lambda daemon: daemon.pause("a person"), lambda _: self._paused(yes=True))
+                life.ask(lambda daemon: daemon.pause("a person"), self._paused())
             case "resume":
                 self._resume(life)
             case "flatten":
-                life.ask(lambda daemon: daemon.flatten_now("a person"), self._flattened)
+                paused = self._paused()
+                life.ask(lambda daemon: daemon.flatten_now("a person"), lambda flat: self._flattened(flat, paused))
             case _:
                 life.ask(self._swap, lambda _: self.world.note("swapped"))
 
@@ -240,18 +243,26 @@ class Simulation:
 
         daemon.pipeline.between.append(change)
 
-    def _flattened(self, flat: object) -> None:
-        self._paused(yes=True)
+    def _flattened(self, flat: object, paused: Callable[[object], None]) -> None:
+        paused(flat)
         if flat:
             self.checkers.flat("flatten")
 
     def _resume(self, life: Life) -> None:
         self.checkers.paused = False  # from the moment it is asked
+        self._resumes += 1
         life.ask(lambda daemon: daemon.resume(), lambda _: None)
 
-    def _paused(self, *, yes: bool) -> None:
-        self.world.note("paused", yes)
-        self.checkers.paused = yes
+    def _paused(self) -> Callable[[object], None]:
+        """What a confirmed pause means, unless somebody resumed meanwhile."""
+        resumes = self._resumes
+
+        def confirmed(_answer: object) -> None:
+            if resumes == self._resumes:
+                self.world.note("paused")
+                self.checkers.paused = True
+
+        return confirmed
 
     def _calm(self) -> None:
         """The faults are over, and a person looks after it, again and again until it listens."""

@@ -9,12 +9,15 @@ import hashlib
 import heapq
 import itertools
 from collections.abc import Callable
-from hashlib import blake2b
 from math import inf
+from zlib import crc32
 
 from klined.runtime.loop import Deadlock
 
 EPOCH_MS = 1_735_768_800_000  # 2025-01-01 22:00 UTC: two hours before a day, and a funding, begin
+
+GOLDEN = 0x9E3779B97F4A7C15
+MASK = 0xFFFFFFFFFFFFFFFF
 
 Happening = tuple[float, int, Callable[[], object]]
 
@@ -32,7 +35,7 @@ class World:
         self.trace: list[tuple[object, ...]] = []
         self.violations: list[str] = []
         self._number = itertools.count()
-        self._key = f"{seed}/".encode()
+        self._key = int.from_bytes(hashlib.sha256(f"klined/{seed}".encode()).digest()[:8], "little")
 
     @property
     def now_ms(self) -> int:
@@ -75,8 +78,10 @@ class World:
 
     def random(self, *key: object) -> float:
         """A number in [0, 1) that belongs to `key` and to the seed, whatever else was drawn."""
-        text = "/".join(map(str, key)).encode()
-        return int.from_bytes(blake2b(self._key + text, digest_size=7).digest(), "little") * 2.0**-56
+        x = (crc32(repr(key).encode()) * GOLDEN + self._key) & MASK  # then splitmix64, as klined.world.dice
+        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
+        return ((x ^ (x >> 31)) >> 11) * 2.0**-53
 
     def between(self, low: float, high: float, *key: object) -> float:
         return low + (high - low) * self.random(*key)
