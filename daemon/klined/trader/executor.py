@@ -44,6 +44,7 @@ from klined.trader.actions import (
     alerts,
 )
 from klined.trader.orders import (
+    Closed,
     InFlight,
     Intended,
     Order,
@@ -275,6 +276,7 @@ class Executor:
             if orders.pop(client_id, None) is not None and not orders:
                 del self._open[symbol]
             self._watch.append((now_ms + self._patience.watch_ms, client_id))
+            self._ask_later(life, now_ms)
         return (*actions, *self._wait(now_ms))
 
     def _ask_later(self, life: _Life, now_ms: int) -> None:
@@ -289,6 +291,9 @@ class Executor:
                 self._timer(life, now_ms + (back_off_ms if life.asks else patience.answer_max_ms))
             case Working() if patience.working_ask_ms:
                 self._timer(life, now_ms + patience.working_ask_ms)
+            case Closed(denied=False, inferred=False) if patience.working_ask_ms and life.asks < 2:
+                # It traded less than was ordered, or a trade was never heard: ask soon, and after any lag.
+                self._timer(life, now_ms + (patience.lag_bound_ms // 2 if life.asks else patience.ask_first_ms))
             case _:
                 life.due_ms = 0
 
