@@ -171,7 +171,7 @@ class Outbox:
                 pass
 
     def _overtaken(self, intent: Intent) -> str:
-        """Why an order that was approved is not sent any more: an answer before it took too long, or somebody paused."""
+        """Why an approved order is not sent any more: an answer before it took too long, or somebody paused."""
         if self._venue.in_process or intent.reduce_only or intent.cause is Cause.FLATTEN:
             return ""
         if self._trader.gate.mode is not Mode.RUNNING:

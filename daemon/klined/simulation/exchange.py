@@ -1,4 +1,4 @@
-"""The simulated exchange: its own ledger, its own prices, and a long memory. It is the truth that checkers compare with.
+"""The simulated exchange: its own ledger, its own prices, a long memory. It is the truth that checkers compare with.
 
     arrive(intent) ─▶ refused | executed at once | in parts, the rest expiring ─▶ news to whoever listens
     told(client id, as of) ─▶ what a read that lags says        account(as of) ─▶ balances, positions, open orders
@@ -18,7 +18,6 @@ from klined.domain import (
     Ended,
     Fill,
     Funded,
-    Instrument,
     Intent,
     MarketKind,
     News,
@@ -124,7 +123,7 @@ class Exchange:
                 total += value if self.spot else value - self.cost[symbol]
         return total
 
-    def _refusal(self, intent: Intent, signed_ms: int) -> str | None:
+    def _refusal(self, intent: Intent, signed_ms: int) -> str | None:  # noqa: PLR0911  # one return a reason
         age_ms = self._world.now_ms - signed_ms
         if age_ms > RECV_WINDOW_MS or age_ms < -AHEAD_MAX_MS:
             return f"-1021 timestamp {age_ms} ms old"

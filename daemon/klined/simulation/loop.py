@@ -52,7 +52,7 @@ class SimLoop(VirtualLoop):
         self.handlers: dict[int, Callable[[], object]] = {}
         super().__init__()
         SimTask._numbers = itertools.count()  # noqa: SLF001  # one loop lives at a time
-        self.set_task_factory(lambda loop, coro, **kwargs: SimTask(coro, loop=loop, **kwargs))
+        self.set_task_factory(_named)
 
     def time(self) -> float:
         """The process's monotonic clock: the world's, less what it slept through."""
@@ -74,7 +74,7 @@ class SimLoop(VirtualLoop):
         if handler is not None:
             self.call_soon(handler)
 
-    def _run_once(self) -> None:
+    def _run_once(self) -> None:  # noqa: C901  # one turn, as VirtualLoop
         if self.turns_left == 0 or self.turns == self.turn_last:
             raise Killed
         self.turns_left -= self.turns_left > 0
@@ -114,3 +114,8 @@ class SimLoop(VirtualLoop):
         if timer_s is None:
             return self.world.next_s()
         return min(timer_s, events[0][0]) if events else float(timer_s)
+
+
+def _named(loop: Any, coro: Any, **kwargs: Any) -> Any:
+    """Make tasks that are numbered by life."""
+    return SimTask(coro, loop=loop, **kwargs)

@@ -35,7 +35,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def merge(path: Path, rows: Sequence[Row]) -> list[Row]:
-    """Put `rows` into the file in place of older ones of the same tier; all rows. A file that is no table is replaced."""
+    """Put `rows` into the file in place of older ones of the same tier; all rows. What is no table is replaced."""
     known: list[Row] = []
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         known = msgspec.json.decode(path.read_bytes(), type=list[Row])

@@ -109,7 +109,7 @@ def _fault(fault: Fault) -> str:
     return f"{fault.name}{lasts}" + (f" ({fault.amount:g})" if fault.amount else "")
 
 
-def _line(what: str, rest: Sequence[object]) -> str:
+def _line(what: str, rest: Sequence[object]) -> str:  # noqa: PLR0911  # a table of sentences
     words = [str(word) for word in rest]
     match what, words:
         case "post", [client_id, symbol, quantity, cause, way]:

@@ -10,7 +10,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from klined.domain import (
     Account,
@@ -60,7 +60,7 @@ class SimVenue:
     def __init__(
         self, world: World, exchange: Exchange, timeline: Timeline, clock: SimClock, checkers: Checkers
     ) -> None:
-        self._world, self._exchange, self._timeline, self._clock = world, exchange, timeline, clock
+        self._world, self._exchange, self._timeline, self.clock = world, exchange, timeline, clock
         self._checkers = checkers
         self._inbox: deque[News] = deque()
         self._reader: asyncio.Future[None] | None = None
@@ -79,7 +79,7 @@ class SimVenue:
         world, client_id = self._world, intent.client_id
         if self.dead:
             return ()
-        signed_ms = self._clock.now_ms()
+        signed_ms = self.clock.now_ms()
         fault = self._timeline.at("post", world.now_s)
         what, amount = (fault.what, fault.amount) if fault else ("ok", 0.0)
         if self._timeline.at("net", world.now_s):
@@ -221,7 +221,7 @@ class SimVenue:
         self._reply(answer, delay_s, told)
         return await answer
 
-    def _reply(self, answer: asyncio.Future[Payload], delay_s: float, told: Payload) -> None:
+    def _reply(self, answer: asyncio.Future[Any], delay_s: float, told: object) -> None:
         def arrive() -> None:
             if not self.dead and not answer.done():
                 answer.set_result(told)
@@ -253,4 +253,4 @@ class SimVenue:
 
     def _sync(self) -> None:
         """Ask the exchange for its time, as an adapter does at the start and after -1021."""
-        self._clock.offset_ms += self._world.now_ms - self._clock.now_ms()
+        self.clock.offset_ms += self._world.now_ms - self.clock.now_ms()

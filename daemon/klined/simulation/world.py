@@ -23,7 +23,7 @@ Happening = tuple[float, int, Callable[[], object]]
 
 
 class World:
-    """Time, and everything that is not the process. `random` is by key, so that one fault more or less moves nothing."""
+    """Time, and everything that is not the process. `random` is by key, so that one fault more moves nothing."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
