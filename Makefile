@@ -42,6 +42,7 @@ coverage: $(STAMP)
 
 prove: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/klined sim --prove
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -211,18 +211,18 @@ class Wrong(NamedTuple):
 
 WRONG: tuple[Wrong, ...] = (
     Wrong(retries_with_the_same_id, {"I1", "I4"}, 3),
-    Wrong(believes_the_first_not_found, {"I1", "I2", "I5", "I6", "I7"}, 20),
+    Wrong(believes_the_first_not_found, {"I1", "I2", "I5", "I6", "I7"}, 200),
     Wrong(journals_after_the_answer, {"I3"}, 3),
-    Wrong(waits_too_short_for_a_lagging_read, {"I1", "I2", "I5", "I6", "I7"}, 60),
+    Wrong(waits_too_short_for_a_lagging_read, {"I1", "I2", "I5", "I6", "I7"}, 100),
     Wrong(stops_when_disconnected, {"I15"}, 5),
-    Wrong(flattens_without_settling, {"I6"}, 40),
+    Wrong(flattens_without_settling, {"I6"}, 100),
     Wrong(says_flat_without_asking, {"I6"}, 40),
     Wrong(forgets_the_loss_of_the_day, {"I12"}, 5),
-    Wrong(ignores_late_fills, {"I5", "I7"}, 40),
+    Wrong(ignores_late_fills, {"I5", "I7"}, 200),
     Wrong(books_repeated_fills, {"I5", "I7"}, 10),
     Wrong(forgets_a_pause, {"I11", "I12"}, 10),
     Wrong(trusts_its_books_after_a_restart, {"I5", "I6", "I7", "I1", "I15"}, 40),
-    Wrong(counts_no_unknown_order, {"I1", "I2"}, 40),
+    Wrong(counts_no_unknown_order, {"I1", "I2"}, 100),
     Wrong(trades_on_refilled_bars, {"I8"}, 10),
     Wrong(adopts_the_first_look, {"I5", "I7"}, 20),
 )

@@ -60,7 +60,7 @@ def row_of(tier: str, tally: Tally) -> Row:
 
 
 ORDER_LIFE = Schedule(
-    seed=4,
+    seed=15,
     bars=46,
     symbols=("ETH/USDT:USDT",),
     tight=False,

@@ -103,7 +103,7 @@ def make_schedule(seed: int, bars: int = 200, kills: int = 3) -> Schedule:
     faults: list[Fault] = []
     k = 0
     while k < stormy:
-        if dice.random() < STORM:
+        if dice.random() < STORM and k + STORM_BARS <= stormy:
             faults += _storm(dice, k)
             k += STORM_BARS
             continue

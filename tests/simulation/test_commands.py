@@ -1,0 +1,106 @@
+"""`klined sim` as a person meets it: answers, files, exit codes, and what it says to nonsense."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from klined.cli.main import main
+from klined.errors import ConfigError
+from klined.simulation import pool, proof, story
+from klined.simulation.proof import Row, merge
+from klined.simulation.run import simulate
+from klined.simulation.schedule import make_schedule
+
+
+def test_some_seeds_end_with_no_violation(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "--seeds", "3", "--workers", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "0 violations"
+
+
+def test_one_seed_is_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "--seed", "2", "--verbose"]) == 0
+    told = capsys.readouterr().out
+    assert "process   starts, life 1" in told
+    assert "KILLED" in told
+    assert told.splitlines()[-1] == "0 violations"
+
+
+def test_recorded_run_is_played_again_and_must_come_to_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.json"
+    assert main(["sim", "--seed", "4", "--bars", "60", "--save", str(path)]) == 0
+    assert main(["sim", "--replay", str(path)]) == 0
+    changed = json.loads(path.read_text())
+    changed["hash"] = "0" * 16
+    path.write_text(json.dumps(changed))
+    assert main(["sim", "--replay", str(path)]) == 2
+    assert "instead of 0000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda text: text[: len(text) // 2], "is no recorded run"),
+        (lambda _text: "garbage", "is no recorded run"),
+        (lambda text: text.replace("klined-simulation-1", "klined-simulation-9"), "is of format"),
+        (lambda text: text.replace('"version": "', '"version": "9'), "was recorded by klined 9"),
+        (lambda text: text.replace('"channel": "post"', '"channel": "pest"'), "there is no fault pest."),
+    ],
+)
+def test_spoilt_file_is_refused_with_a_sentence(spoil: object, says: str, tmp_path: Path) -> None:
+    path, schedule = tmp_path / "run.json", make_schedule(4, 60)
+    story.keep(path, schedule, simulate(schedule))
+    path.write_text(spoil(path.read_text()))  # type: ignore[operator]
+    with pytest.raises(ConfigError, match=says):
+        story.kept(path)
+
+
+def test_missing_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        story.replayed(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "words", [["--seeds", "0"], ["--bars", "39"], ["--seeds", "2", "--save", "x"], ["--seed", "-1"]]
+)
+def test_nonsense_is_refused_with_exit_code_two(words: list[str]) -> None:
+    assert main(["sim", *words]) == 2
+
+
+def test_without_room_for_processes_it_goes_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_args: object, **_kwargs: object) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", none)
+    assert pool.simulate_seeds(range(9), bars=41, kills=0, workers=4).runs == 9
+
+
+def test_two_workers_come_to_the_same_as_one() -> None:
+    alone = pool.simulate_seeds(range(10), bars=45, workers=1)
+    both = pool.simulate_seeds(range(10), bars=45, workers=2)
+    assert (alone.runs, alone.kills, alone.orders, alone.turns) == (both.runs, both.kills, both.orders, both.turns)
+
+
+def test_rows_of_the_proof_replace_their_own_tier_only(tmp_path: Path) -> None:
+    path = tmp_path / "build" / "prove.json"
+    merge(path, [Row(tier="a", runs=1), Row(tier="b", runs=2)])
+    assert merge(path, [Row(tier="a", runs=3)]) == [Row(tier="b", runs=2), Row(tier="a", runs=3)]
+    fields = {"tier", "runs", "faults", "kills", "violations", "caught", "per_minute"}
+    assert {frozenset(row) for row in json.loads(path.read_text())} == {frozenset(fields)}
+
+
+def test_proof_file_that_is_no_table_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "prove.json"
+    path.write_text("{ half")
+    assert merge(path, [Row(tier="a", runs=1)]) == [Row(tier="a", runs=1)]
+
+
+def test_proof_is_written_and_shown_as_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(proof, "PROOF", tmp_path / "prove.json")
+    monkeypatch.setattr(proof, "prove", lambda *_: [Row(tier="simulation", runs=5, faults={"post.lost": 3}, kills=2)])
+    assert main(["sim", "--prove"]) == 0
+    assert "post.lost 3" in capsys.readouterr().out

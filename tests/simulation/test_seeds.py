@@ -1,0 +1,113 @@
+"""The daemon in a world with faults and kills: no invariant is broken, and a seed is the same everywhere."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from msgspec.structs import replace
+
+from klined.simulation.life import Whim
+from klined.simulation.pool import simulate_seeds
+from klined.simulation.run import simulate
+from klined.simulation.schedule import BAR_S, CALM_BARS, CHANNELS, Fault, Schedule, Timeline, make_schedule
+from klined.simulation.world import World
+
+HASHES = (
+    "from klined.simulation.run import simulate, quiet; from klined.simulation.schedule import make_schedule; quiet();"
+)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_invariant_is_broken_by_faults_and_kills(seed: int) -> None:
+    outcome = simulate(make_schedule(seed))
+    assert outcome.violations == ()
+    assert outcome.lives > outcome.kills
+
+
+@pytest.mark.slow
+def test_no_invariant_is_broken_in_a_thousand_seeds() -> None:
+    tally = simulate_seeds(range(1_000))
+    assert [(outcome.seed, outcome.violations) for outcome in tally.failed] == []
+    assert tally.kills > 2_000
+
+
+def test_seeds_between_them_meet_every_fault_and_trade() -> None:
+    met = {fault.name for seed in range(60) for fault in make_schedule(seed).faults}
+    assert met == {f"{channel}.{what}" for channel, kinds in CHANNELS.items() for what in kinds}
+    outcome = simulate(make_schedule(1))
+    assert outcome.orders > 20
+    assert outcome.kills == 3
+
+
+def test_same_seed_makes_the_same_trace_in_this_process() -> None:
+    first, again = simulate(make_schedule(7)), simulate(make_schedule(7))
+    assert first.trace == again.trace
+    assert first.hash == again.hash != simulate(make_schedule(8)).hash
+
+
+def test_same_seed_makes_the_same_trace_in_other_processes_and_hash_seeds() -> None:
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", HASHES + "print([simulate(make_schedule(s)).hash for s in (3, 5)])"],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for hash_seed in ("1", "4242")
+    }
+    assert told == {str([simulate(make_schedule(seed)).hash for seed in (3, 5)])}
+
+
+def test_nothing_goes_wrong_in_the_calm_at_the_end() -> None:
+    for seed in range(100):
+        schedule = make_schedule(seed)
+        assert all(fault.at_s + fault.for_s <= schedule.calm_s for fault in schedule.faults)
+        assert schedule.calm_s == (schedule.bars - CALM_BARS) * BAR_S
+
+
+def test_too_few_bars_for_a_calm_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 40"):
+        make_schedule(1, bars=39)
+
+
+def test_leaving_a_fault_out_moves_no_random_number() -> None:
+    world, other = World(5), World(5)
+    world.random("something", "else")
+    assert world.random("way", 3) == other.random("way", 3)
+    assert world.random("way", 3) != World(6).random("way", 3)
+
+
+def test_timeline_tells_the_newest_fault_that_holds() -> None:
+    line = Timeline((Fault(10.0, "post", "lost", 20.0), Fault(15.0, "post", "done", 2.0), Fault(1.0, "kill", "kill")))
+    assert [line.at("post", t) and line.at("post", t).what for t in (9.0, 12.0, 16.0, 18.0)] == [  # type: ignore[union-attr]
+        None,
+        "lost",
+        "done",
+        None,
+    ]
+    assert [fault.channel for fault in line.instants] == ["kill"]
+
+
+def test_whims_policy_continues_from_its_state() -> None:
+    import numpy as np
+
+    whim, seen = Whim(World(1), 2), np.zeros((2, 15), np.float32)
+    for _ in range(9):
+        whim.decide(seen)
+    other = Whim(World(1), 2)
+    other.restore(whim.state())
+    assert repr(other.decide(seen)) == repr(whim.decide(seen))
+
+
+def test_a_day_without_faults_has_no_violation_and_one_life() -> None:
+    outcome = simulate(Schedule(3, 60, ("ETH/USDT",), tight=False, faults=()))
+    assert (outcome.violations, outcome.lives, outcome.kills) == ((), 2, 0)  # the second is the last start
+
+
+def test_kill_at_the_same_turn_is_the_same_kill() -> None:
+    schedule = replace(make_schedule(2), faults=())
+    first, again = simulate(schedule, turn_last=150), simulate(schedule, turn_last=150)
+    assert first.hash == again.hash
+    assert first.kills == 1
