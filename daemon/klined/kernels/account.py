@@ -55,9 +55,7 @@ from klined.kernels.rows import Row
 SIGMA_ALPHA = 2.0 / 61.0
 VOLUME_ALPHA = 2.0 / 21.0
 ATR_ALPHA = 1.0 / 14.0
-SIGMA_BARS = 31.0  # until so many were seen, 1 / bars is the larger weight
-VOLUME_BARS = 11.0
-ATR_BARS = 14.0
+SIGMA_BARS = 31.0  # from here on every window is full: until then 1 / bars is the larger weight
 
 
 def mark_step(
@@ -82,15 +80,24 @@ def gauge_step(
 ) -> None:
     """`mark_step` for who knows the bar's log return `r` already."""
     bars = q[BARS]
-    if bars > 0.0:
-        before = q[MARK]
-        sigma = q[SIGMA]
-        weight = 1.0 / bars if bars < SIGMA_BARS else SIGMA_ALPHA
+    before = q[MARK]
+    top = h if h > before else before
+    bottom = l if l < before else before
+    sigma = q[SIGMA]
+    atr = q[ATR]
+    mean = q[VOLUME_MEAN]
+    if bars >= SIGMA_BARS:
+        q[SIGMA] = math.sqrt(sigma * sigma + SIGMA_ALPHA * (r * r - sigma * sigma))
+        q[ATR] = atr + ATR_ALPHA * (top - bottom - atr)
+        q[VOLUME_MEAN] = mean + VOLUME_ALPHA * (v - mean)
+        q[RETURN] = r
+        q[GAPPED] = 0.0 if close_time_ms - q[BAR_CLOSE] == interval_ms else 1.0
+    elif bars > 0.0:
+        weight = 1.0 / bars
         q[SIGMA] = math.sqrt(sigma * sigma + weight * (r * r - sigma * sigma))
-        top = h if h > before else before
-        bottom = l if l < before else before
-        atr = q[ATR]
-        q[ATR] = atr + (1.0 / bars if bars < ATR_BARS else ATR_ALPHA) * (top - bottom - atr)
+        q[ATR] = atr + (weight if weight > ATR_ALPHA else ATR_ALPHA) * (top - bottom - atr)
+        weight = 1.0 / (bars + 1.0)
+        q[VOLUME_MEAN] = mean + (weight if weight > VOLUME_ALPHA else VOLUME_ALPHA) * (v - mean)
         q[RETURN] = r
         q[GAPPED] = 0.0 if close_time_ms - q[BAR_CLOSE] == interval_ms else 1.0
     else:
@@ -98,10 +105,8 @@ def gauge_step(
         q[ATR] = 0.0
         q[RETURN] = 0.0
         q[GAPPED] = 0.0
-        q[VOLUME_MEAN] = 0.0
+        q[VOLUME_MEAN] = v
     bars += 1.0
-    mean = q[VOLUME_MEAN]
-    q[VOLUME_MEAN] = mean + (1.0 / bars if bars < VOLUME_BARS else VOLUME_ALPHA) * (v - mean)
     q[VOLUME] = v
     q[BARS] = bars
     q[BAR_CLOSE] = close_time_ms

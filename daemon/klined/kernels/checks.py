@@ -157,14 +157,17 @@ MINUTE_MS = 60_000.0
 
 
 def standing(A: Row, q: Row, P: Row, halt: float, target: float, now_ms: float, kind: float, out: Row) -> float:
-    """Checks 1 to 4. `halt` is A[HALT] before this call, so that the check that halts is named by its own reason."""
-    if A[KILL] != 0.0:
+    """Checks 1 to 4. `halt` is A[HALT] before this call, so that the check that halts is named by its own reason.
+
+    Flags are compared by order, not by equality: compiled, that is one jump instead of two, and NaN still refuses.
+    """
+    if not A[KILL] <= 0.0:
         return WHY_KILL_FILE
     if kind == OPENS:
-        if halt != 0.0:
+        if not halt <= 0.0:
             out[OUT_VALUE] = halt
             return WHY_HALTED
-        if A[PAUSE] != 0.0:
+        if not A[PAUSE] <= 0.0:
             return WHY_PAUSED
     age = now_ms - q[BAR_CLOSE]
     if not (age <= P[BAR_AGE_MAX_MS] and 0.0 < q[MARK] < HUGE):
@@ -177,15 +180,15 @@ def standing(A: Row, q: Row, P: Row, halt: float, target: float, now_ms: float, 
         out[OUT_LIMIT] = skew
         return WHY_CLOCK_SKEW
     if kind != EXITING:
-        if q[GAPPED] != 0.0:
+        if not q[GAPPED] <= 0.0:
             return WHY_GAP
         if not q[BARS] >= P[WARMUP_BARS]:
             out[OUT_VALUE] = q[BARS]
             out[OUT_LIMIT] = P[WARMUP_BARS]
             return WHY_WARMUP
-        if q[OBS_OK] == 0.0:
+        if not q[OBS_OK] > 0.0:
             return WHY_OBSERVATION
-        if P[MODEL_OK] == 0.0:
+        if not P[MODEL_OK] > 0.0:
             return WHY_MODEL
         if kind == OPENS and not q[OOD] <= P[OOD_MAX]:
             out[OUT_VALUE] = q[OOD]
@@ -194,9 +197,9 @@ def standing(A: Row, q: Row, P: Row, halt: float, target: float, now_ms: float, 
         if not -HUGE < target < HUGE:
             out[OUT_VALUE] = target
             return WHY_ACTION
-    if A[DESYNCED] != 0.0 or not -HUGE < A[EQUITY] < HUGE:
+    if not A[DESYNCED] <= 0.0 or not -HUGE < A[EQUITY] < HUGE:
         return WHY_DESYNC
-    if kind == OPENS and q[UNKNOWN] != 0.0:
+    if kind == OPENS and not q[UNKNOWN] <= 0.0:
         return WHY_ORDER_UNKNOWN
     return 0.0
 

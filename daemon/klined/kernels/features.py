@@ -68,9 +68,7 @@ def eth15_step(S: Row, bar: Sequence[float], out: Row) -> float:
     before = S[ETH15_Z]
     if bars >= 20.0:
         centre, scatter = moments_step(S, ETH15_SPREAD, 60, spread)
-        deviation = math.sqrt(scatter)
-        if deviation > SPREAD_MIN * close:
-            z = (spread - centre) / deviation
+        z = eth15_z(close, spread, centre, scatter)
         S[ETH15_Z] = z
     macd, signal = macd_step(S, ETH15_MACD, 12, 26, 9, close)
     move = 0.0
@@ -82,30 +80,59 @@ def eth15_step(S: Row, bar: Sequence[float], out: Row) -> float:
         net, gross = flow_step(S, ETH15_FLOW, 20, change, bar[5])
         expected = variance_step(S, ETH15_VARIANCE, RETURNS, WEIGHT, move)
         if bars >= 80.0:
-            sigma = math.sqrt(expected)
-            if sigma < UNIT_MIN:
-                sigma = UNIT_MIN
-            unit = UNIT_MIN * close
-            if atr > unit:
-                unit = atr
-            unit = 1.0 / unit
-            band = 2.0 * math.sqrt(variance)
-            out[0] = clip(z, 5.0) * 0.2
-            out[1] = zone(z, 1.5, 0.5)
-            out[2] = clip(move / sigma, 5.0) * 0.2
-            out[3] = clip(z - before, 2.0) * 0.5
-            out[4] = squash(macd * unit)
-            out[5] = squash(signal * unit)
-            out[6] = squash((macd - signal) * unit * 3.0)
-            out[7] = rsi * 0.02 - 1.0
-            out[8] = squash(spread * unit)
-            out[9] = squash((band - spread) * unit)
-            out[10] = squash((spread + band) * unit)
-            out[11] = clip(net / gross, 1.0) if gross > 0.0 else 0.0
+            (out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7], out[8], out[9], out[10], out[11]) = (
+                eth15_shape(close, z, before, move, expected, variance, spread, atr, macd, signal, rsi, net, gross)
+            )
             return move
     for slot in range(MARKET):
         out[slot] = NAN
     return move
+
+
+def eth15_z(close: float, spread: float, centre: float, scatter: float) -> float:
+    """The spread's distance from its mean in standard deviations; 0 where it does not deviate."""
+    deviation = math.sqrt(scatter)
+    return (spread - centre) / deviation if deviation > SPREAD_MIN * close else 0.0
+
+
+def eth15_shape(
+    close: float,
+    z: float,
+    before: float,
+    move: float,
+    expected: float,
+    variance: float,
+    spread: float,
+    atr: float,
+    macd: float,
+    signal: float,
+    rsi: float,
+    net: float,
+    gross: float,
+) -> tuple[float, float, float, float, float, float, float, float, float, float, float, float]:
+    """The market slots, in [-1, 1], from the bar's indicators; `before` is the z of the bar before."""
+    sigma = math.sqrt(expected)
+    if sigma < UNIT_MIN:
+        sigma = UNIT_MIN
+    unit = UNIT_MIN * close
+    if atr > unit:
+        unit = atr
+    unit = 1.0 / unit
+    band = 2.0 * math.sqrt(variance)
+    return (
+        clip(z, 5.0) * 0.2,
+        zone(z, 1.5, 0.5),
+        clip(move / sigma, 5.0) * 0.2,
+        clip(z - before, 2.0) * 0.5,
+        squash(macd * unit),
+        squash(signal * unit),
+        squash((macd - signal) * unit * 3.0),
+        rsi * 0.02 - 1.0,
+        squash(spread * unit),
+        squash((band - spread) * unit),
+        squash((spread + band) * unit),
+        clip(net / gross, 1.0) if gross > 0.0 else 0.0,
+    )
 
 
 def original_step(S: Row, bar: Sequence[float], out: Row) -> None:

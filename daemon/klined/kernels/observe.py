@@ -24,12 +24,7 @@ def observe(features: Row, Q: Row, sentiment: float, out: Row) -> float:
     there is none. Position and change are fractions of the allowed exposure, clipped to [-1, 1]: a position may have
     drifted beyond, and a change from -1 to 1 counts as 1.
     """
-    position = clip(Q[at.EXPOSURE], 1.0)
-    change = clip(Q[at.CHANGE] * 0.5, 1.0)
-    out[0] = position
-    out[5] = change
-    out[14] = sentiment
-    size = abs(position) + abs(change) + abs(sentiment)
+    size = 0.0
     for slot in range(4):
         value = features[slot]
         out[slot + 1] = value
@@ -38,6 +33,17 @@ def observe(features: Row, Q: Row, sentiment: float, out: Row) -> float:
         value = features[slot]
         out[slot + 2] = value
         size += abs(value)
+    return observe_account(Q, sentiment, size, out)
+
+
+def observe_account(Q: Row, sentiment: float, size: float, out: Row) -> float:
+    """The other slots of an observation whose market features are there; `size` is the sum of their |values|."""
+    position = clip(Q[at.EXPOSURE], 1.0)
+    change = clip(Q[at.CHANGE] * 0.5, 1.0)
+    out[0] = position
+    out[5] = change
+    out[14] = sentiment
+    size += abs(position) + abs(change) + abs(sentiment)
     return 1.0 if size <= FLOAT32_MAX else 0.0
 
 

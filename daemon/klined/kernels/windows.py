@@ -36,10 +36,11 @@ def moments_step(S: Row, at: int, n: int, x: float) -> tuple[float, float]:
 
     State: cursor, anchor, sum and sum of squares about the anchor, ring. The window is full when S[at] >= n.
     """
-    cursor = int(S[at])
+    count = S[at]
+    cursor = int(count)
     if cursor < n:
         S[at + 4 + cursor] = x
-        S[at] = cursor + 1.0
+        S[at] = count + 1.0
         return moments_recount(S, at, cursor + 1, x)
     slot = at + 4 + cursor - n
     anchor = S[at + 1]
@@ -51,7 +52,7 @@ def moments_step(S: Row, at: int, n: int, x: float) -> tuple[float, float]:
     if cursor == n + n - 1:
         S[at] = float(n)
         return moments_recount(S, at, n, x)
-    S[at] = cursor + 1.0
+    S[at] = count + 1.0
     if squares < OUTWEIGHED * (old * old):
         return moments_recount(S, at, n, x)
     S[at + 2] = total
@@ -100,16 +101,13 @@ def flow_step(S: Row, at: int, n: int, change: float, volume: float) -> tuple[fl
     Net counts `volume` up or down with the sign of `change`; an unchanged close counts in gross only. NaN until the
     n-th bar. State: cursor, net, gross, ring of signed volumes, ring of volumes.
     """
-    signed = 0.0
-    if change > 0.0:
-        signed = volume
-    elif change < 0.0:
-        signed = -volume
-    cursor = int(S[at])
+    signed = volume * ((change > 0.0) - (change < 0.0))  # without a branch, which no CPU could foresee
+    count = S[at]
+    cursor = int(count)
     if cursor < n:
         S[at + 3 + cursor] = signed
         S[at + 3 + n + cursor] = volume
-        S[at] = cursor + 1.0
+        S[at] = count + 1.0
         return flow_recount(S, at, n) if cursor + 1 == n else (NAN, NAN)
     slot = at + 3 + cursor
     old = S[slot]
@@ -120,7 +118,7 @@ def flow_step(S: Row, at: int, n: int, change: float, volume: float) -> tuple[fl
     if cursor == n + n - 1:
         S[at] = float(n)
         return flow_recount(S, at, n)
-    S[at] = cursor + 1.0
+    S[at] = count + 1.0
     if gross < OUTWEIGHED * old:
         return flow_recount(S, at, n)
     S[at + 1] = net
