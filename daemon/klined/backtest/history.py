@@ -6,6 +6,7 @@ files ─▶ feeds.columns ─▶ History.bars (n, T, 6), a row of NaN where a s
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from msgspec import Struct
@@ -19,13 +20,18 @@ from klined.world.margin import funding_times
 Floats = NDArray[np.float64]
 
 
-class History(Struct, frozen=True, eq=False):
+class History(Struct, frozen=True, eq=False, dict=True):
     """`n` symbols through `T` bar times, oldest first; times without a bar of any symbol are left out."""
 
     interval_ms: int
     bars: Floats  # (n, T, 6): open time in ms, open, high, low, close, volume; NaN where none came
     rates: Floats  # (n, T, 2), 0 where no funding was due; (n, 0, 2) where none ever is
     times: NDArray[np.int64]  # (T,) open times in ms
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether every symbol has a bar at every time."""
+        return bool((self.bars[..., 4] > 0.0).all())
 
     def sha256(self) -> str:
         """Of interval, bars and fundings."""

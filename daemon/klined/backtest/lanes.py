@@ -19,6 +19,7 @@ from klined.domain import Instrument
 from klined.errors import ConfigError
 from klined.kernels import jit, lane, tapes
 from klined.kernels import layout as at
+from klined.kernels.blocks import BLOCK, NB
 from klined.kernels.memory import forget_book
 from klined.kernels.observe import DIM
 from klined.kernels.rows import Block, write_market
@@ -186,6 +187,7 @@ class Lane:
         )
         self.tapes = tuple(self._tape(tape) for tape in (self.equity, self.decisions, self.seen, self.fills))
         self.targets = self._tape(self.wanted)
+        self.blocks = (self._tape(np.zeros((BLOCK, DIM), np.float32)), self._one(Block(1, NB)))
 
     def result(self) -> Result:
         return Result(
@@ -232,15 +234,15 @@ def _follow(
     long, short = (policy.long, policy.short) if isinstance(policy, EmaCross) else (0.0, 0.0)
     rule = (wanted, lane.EMA_CROSS if isinstance(policy, EmaCross) else lane.GIVEN, long, short)
     interval_ms = float(history.interval_ms)
-    if n > 1 or not bool((history.bars[..., 4] > 0.0).all()):
+    if n > 1 or not history.is_whole:
         for each in lanes:
             kernels.lane.lane_run(*each.rows, *market, *rule, interval_ms, n, 0, count, *each.tapes)
         return
     bars, rates, features, box = market
     for each in lanes:
-        A, Q, M, P, C, S, F, O, W = each.rows  # noqa: E741, N806 - the rows' names are the kernels'
+        A, Q, M, P, C, S, F, _, W = each.rows  # noqa: N806 - the rows' names are the kernels'
         E, D, V, X = each.tapes  # noqa: N806
-        rows = (A, Q, M, P, C, S[0], F[0], O[0], W, bars[0], rates[0], features[0], box)
+        rows = (A, Q, M, P, C, S[0], F[0], *each.blocks, W, bars[0], rates[0], features[0], box)
         kernels.lane.solo_run(*rows, rule[0][0], *rule[1:], interval_ms, 0, count, E, D[0], V[0], X)
 
 
