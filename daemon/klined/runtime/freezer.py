@@ -13,6 +13,7 @@ from klined.ports import Clock, Policy, Venue
 from klined.runtime.clock import FeedClock
 from klined.store.bars import BarStore
 from klined.store.snapshots import Header, pack, platform_class, require, unpack
+from klined.trader.plans import Plan
 from klined.trader.trader import Trader
 
 log = structlog.get_logger()
@@ -32,6 +33,8 @@ class Freezer:
         bars: BarStore | None,
     ) -> None:
         self.policy = policy
+        self._hashed: Plan | None = None
+        self._hash = ""
         self._bars = bars
         self._interval_ms = settings.market.interval_ms
         self._trader, self._venue, self._clock = trader, venue, clock
@@ -88,4 +91,7 @@ class Freezer:
             log.warning("engine.rewarmed", symbol=instrument.symbol, bars=len(stored), needed=engine.plan.warmup_bars)
 
     def _plan_hash(self) -> str:
-        return hashlib.sha256(self._trader.engine.plan.canonical()).hexdigest()
+        plan = self._trader.engine.plan
+        if plan is not self._hashed:  # a reload may bring another
+            self._hashed, self._hash = plan, hashlib.sha256(plan.canonical()).hexdigest()
+        return self._hash
