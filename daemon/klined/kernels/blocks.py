@@ -3,13 +3,13 @@
     bars ─▶ returns ─▶ logarithms ─▶ windows and averages, bar by bar ─▶ z ─▶ features, many bars in one instruction
 
 A step mixes what must wait for the bar before with what need not. Here each kind has a loop of its own over columns of
-B, one after the other, and a compiler makes vectors of the last two. What the formulas are stands in `features`.
+B, one after the other, and a compiler makes vectors of the last two. What the formulas are stands in `features`; of the
+averages only what is left of them once they are seeded is repeated here, so that their memory stays in registers.
 """
 
 import math
 from collections.abc import Sequence
 
-from klined.kernels.averages import macd_step, variance_step, wilder_step
 from klined.kernels.features import (
     BARS,
     CLOSE,
@@ -22,12 +22,11 @@ from klined.kernels.features import (
     ETH15_VARIANCE,
     ETH15_Z,
     MARKET,
-    RETURNS,
     WEIGHT,
     eth15_shape,
     eth15_z,
 )
-from klined.kernels.oscillators import rsi_step, true_range
+from klined.kernels.oscillators import true_range
 from klined.kernels.rows import Row
 from klined.kernels.windows import flow_step, moments_step
 
@@ -45,8 +44,9 @@ EXPECTED = VARIANCE + WIDE
 LINE = EXPECTED + WIDE
 SIGNAL = LINE + WIDE
 RANGE = SIGNAL + WIDE
-STRENGTH = RANGE + WIDE
-NET = STRENGTH + WIDE
+GAIN = RANGE + WIDE
+LOSS = GAIN + WIDE
+NET = LOSS + WIDE
 GROSS = NET + WIDE
 Z = GROSS + WIDE
 OUT = Z + WIDE
@@ -78,16 +78,35 @@ def eth15_block(S: Row, bars: Sequence[Sequence[float]], t: int, B: Row) -> None
 
 
 def follow(S: Row, bars: Sequence[Sequence[float]], t: int, B: Row) -> None:
-    """What remembers: windows and averages."""
+    """What remembers: windows and averages, as `averages` and `oscillators` have them after their seeds."""
     previous = S[CLOSE]
+    fast = S[ETH15_MACD + 1]
+    slow = S[ETH15_MACD + 2]
+    signal = S[ETH15_MACD + 3]
+    up = S[ETH15_RSI + 1]
+    down = S[ETH15_RSI + 2]
+    reach = S[ETH15_ATR + 1]
+    expected = S[ETH15_VARIANCE + 1]
     for j in range(BLOCK):
         bar = bars[t + j]
         close = bar[4]
         mean, variance = moments_step(S, ETH15_MEAN, 20, close)
         spread = close - mean
         centre, scatter = moments_step(S, ETH15_SPREAD, 60, spread)
-        line, signal = macd_step(S, ETH15_MACD, 12, 26, 9, close)
-        net, gross = flow_step(S, ETH15_FLOW, 20, close - previous, bar[5])
+        change = close - previous
+        net, gross = flow_step(S, ETH15_FLOW, 20, change, bar[5])
+        fast += (close - fast) * (2.0 / 13.0)
+        slow += (close - slow) * (2.0 / 27.0)
+        line = fast - slow
+        signal += (line - signal) * (2.0 / 10.0)
+        gain = change if change > 0.0 else 0.0
+        loss = gain - change
+        up += (gain - up) * (1.0 / 14.0)
+        down += (loss - down) * (1.0 / 14.0)
+        reach += (true_range(bar[2], bar[3], previous) - reach) * (1.0 / 14.0)
+        move = B[MOVE + j]
+        B[EXPECTED + j] = expected
+        expected += (move * move - expected) * WEIGHT
         B[SPREAD + j] = spread
         B[CENTRE + j] = centre
         B[SCATTER + j] = scatter
@@ -96,10 +115,17 @@ def follow(S: Row, bars: Sequence[Sequence[float]], t: int, B: Row) -> None:
         B[SIGNAL + j] = signal
         B[NET + j] = net
         B[GROSS + j] = gross
-        B[RANGE + j] = wilder_step(S, ETH15_ATR, 14, true_range(bar[2], bar[3], previous))
-        B[STRENGTH + j] = rsi_step(S, ETH15_RSI, 14, 50.0, close - previous)
-        B[EXPECTED + j] = variance_step(S, ETH15_VARIANCE, RETURNS, WEIGHT, B[MOVE + j])
+        B[RANGE + j] = reach
+        B[GAIN + j] = up
+        B[LOSS + j] = down
         previous = close
+    S[ETH15_MACD + 1] = fast
+    S[ETH15_MACD + 2] = slow
+    S[ETH15_MACD + 3] = signal
+    S[ETH15_RSI + 1] = up
+    S[ETH15_RSI + 2] = down
+    S[ETH15_ATR + 1] = reach
+    S[ETH15_VARIANCE + 1] = expected
 
 
 def shape(B: Row) -> None:
@@ -129,10 +155,16 @@ def shape(B: Row) -> None:
             B[RANGE + j],
             B[LINE + j],
             B[SIGNAL + j],
-            B[STRENGTH + j],
+            strength(B[GAIN + j], B[LOSS + j]),
             B[NET + j],
             B[GROSS + j],
         )
+
+
+def strength(up: float, down: float) -> float:
+    """RSI of the average gain and loss; 50 where nothing moved."""
+    span = up + down
+    return 100.0 * (up / span) if span > 0.0 else 50.0
 
 
 def show_block(B: Row, seen: Sequence[Row], first: int) -> None:

@@ -99,11 +99,13 @@ def gate_step(
     target: float,
     now_ms: float,
     out: Row,
+    asked: float = 1.0,
 ) -> float:
     """Judge the target of symbol `i` of `n`; the Reason's code, and in `out` (N_OUT wide) what it means.
 
     Reason OK or EXIT comes with lots to trade in OUT_LOTS and is already reserved in the rows; every other reason
-    trades nothing. `target` may be anything, NaN too. `C` is the (n, n) covariance of `correlate_step`. O(n).
+    trades nothing. `target` may be anything, NaN too. `C` is the (n, n) covariance of `correlate_step`. O(n). With
+    `asked` 0 nobody wants to know why nothing is traded: a target that trades nothing anyway is a hold, unexamined.
 
     The drawdown latch: REDUCING while the fall from the peak is beyond its first limit, HALT once it is beyond the
     second, unless the books are in doubt, for a wrong equity must not halt. The shape of a target: clipped to [-1, 1]
@@ -174,6 +176,8 @@ def gate_step(
             wanted = whole_lots(wish * capacity / unit)
         out[OUT_TARGET] = wish
     if wanted == current:
+        if asked == 0.0:
+            return hold
         why = standing(A, q, P, halt, target, now_ms, OPENS, out)
         if why != 0.0:
             return why

@@ -111,7 +111,7 @@ def lane_run(
                         target = ema_cross(seen[MACD], long, short)
                     else:
                         target = targets[i][t]
-                why = gate_step(A, Q, M, P, C, n, i, target, close_ms, W)
+                why = gate_step(A, Q, M, P, C, n, i, target, close_ms, W, 1.0 if t < len(D[i]) else 0.0)
                 if t < len(D[i]):
                     tell_decision(D[i][t], target, why, W)
 
@@ -152,6 +152,7 @@ def solo_run(
     perp = m[PERP] > 0.0
     boxed = len(box) > 0
     stops = any_stop(P)
+    asked = 1.0 if len(D) > 0 else 0.0
     kept = len(V) > 0
     rows = V if kept else O
     j = BLOCK  # place in the block of features, if there is one
@@ -190,8 +191,8 @@ def solo_run(
         target = NAN
         if q[BARS] >= P[WARMUP_BARS]:
             target = ema_cross(seen[MACD], long, short) if rule == EMA_CROSS else targets[t]
-        why = gate_step(A, Q, M, P, C, 1, 0, target, close_ms, W)
-        if t < len(D):
+        why = gate_step(A, Q, M, P, C, 1, 0, target, close_ms, W, asked)
+        if asked != 0.0:
             tell_decision(D[t], target, why, W)
 
 
