@@ -41,6 +41,7 @@ coverage: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not slow' --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)
 
 prove: $(STAMP)
+	rm -f build/prove.json
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 	$(BIN)/klined sim --prove
 

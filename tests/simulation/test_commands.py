@@ -1,6 +1,7 @@
 """`klined sim` as a person meets it: answers, files, exit codes, and what it says to nonsense."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from klined.cli.main import main
 from klined.errors import ConfigError
 from klined.simulation import pool, proof, story
-from klined.simulation.proof import Row, merge
+from klined.simulation.proof import Row, add_row, merge
 from klined.simulation.run import simulate
 from klined.simulation.schedule import make_schedule
 
@@ -86,9 +87,23 @@ def test_two_workers_come_to_the_same_as_one() -> None:
 def test_rows_of_the_proof_replace_their_own_tier_only(tmp_path: Path) -> None:
     path = tmp_path / "build" / "prove.json"
     merge(path, [Row(tier="a", runs=1), Row(tier="b", runs=2)])
-    assert merge(path, [Row(tier="a", runs=3)]) == [Row(tier="b", runs=2), Row(tier="a", runs=3)]
+    assert merge(path, [Row(tier="a", runs=3)]) == [Row(tier="a", runs=3), Row(tier="b", runs=2)]
     fields = {"tier", "runs", "faults", "kills", "violations", "caught", "per_minute"}
     assert {frozenset(row) for row in json.loads(path.read_text())} == {frozenset(fields)}
+
+
+def test_tier_of_the_test_suite_adds_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "prove.json"
+    add_row("a", runs=1, path=path)
+    rows = add_row("b", runs=2, faults={"cut": 3, "bent": 1}, kills=4, caught={"wrong": 5}, per_minute=6.04, path=path)
+    assert rows[1] == Row(tier="b", runs=2, faults={"bent": 1, "cut": 3}, kills=4, caught={"wrong": 5}, per_minute=6.0)
+
+
+def test_rows_added_by_many_processes_at_once_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "prove.json"
+    with ThreadPoolExecutor(8) as pool:  # each call opens the lock for itself, as a process does
+        list(pool.map(lambda k: add_row(f"tier {k}", runs=k, path=path), range(40)))
+    assert {row.tier for row in merge(path, [])} == {f"tier {k}" for k in range(40)}
 
 
 def test_proof_file_that_is_no_table_is_replaced(tmp_path: Path) -> None:
