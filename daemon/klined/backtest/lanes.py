@@ -7,7 +7,8 @@ The policy is a rule that is compiled with the lane, targets that are known befo
 daemon's pipeline would have done.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,13 +23,16 @@ from klined.kernels import layout as at
 from klined.kernels.blocks import BLOCK, NB
 from klined.kernels.memory import forget_book
 from klined.kernels.observe import DIM
-from klined.kernels.rows import Block, write_market
+from klined.kernels.rows import Block, Row, write_market
 from klined.ports import Choice
 from klined.trader.book import Costs
+from klined.trader.engine import step_of
 from klined.trader.limits import Limits
 from klined.trader.plans import ETH15, Plan
 
 NO_BOX: Floats = np.zeros((0, DIM))
+FUSED = "eth15_history"
+"""The kernel that lanes have at hand bar by bar; features of all other plans are computed before."""
 
 
 class EmaCross(Struct, frozen=True):
@@ -67,7 +71,7 @@ class Result(Struct, frozen=True, eq=False):
     equity: Floats  # (T,), quote, marked at each close
     fills: Floats  # (K, NX)
     decisions: Floats  # (n, T, ND), NaN where a symbol had no bar
-    observations: NDArray[np.float32]  # (n, T, DIM)
+    observations: NDArray[np.float32]  # (n, T, plan.dim)
     account: Floats  # (NA,), the row A at the end
     positions: Floats  # (n, NQ), the rows Q at the end
 
@@ -101,8 +105,9 @@ def run(
 ) -> list[Result]:
     """One lane for each of `terms`, all through the whole history.
 
-    `box` (2, DIM) holds the lowest and highest features of training, for the gate's OUT_OF_RANGE. `kernels` are
-    `jit.compiled()` when not given. With `record`, decisions and observations are kept; they take 108 bytes a bar.
+    `box` (2, plan.dim) holds the lowest and highest features of training, for the gate's OUT_OF_RANGE. `kernels` are
+    `jit.compiled()` when not given. With `record`, decisions and observations are kept; they take 48 bytes a bar and 4
+    more a feature. Any plan runs, by the same machine code: what it consists of is data.
 
     Raises:
         ConfigError: history and instruments do not fit, or the rule does not read the plan.
@@ -114,11 +119,9 @@ def run(
     if isinstance(policy, EmaCross) and plan.name != ETH15.name:
         raise ConfigError(f"the EMA cross reads plan {ETH15.name}, not {plan.name}")
     kernels = kernels or jit.compiled()
-    if not hasattr(kernels.features, plan.history):
-        raise ConfigError(f"lanes cannot run plan {plan.name!r} yet; they run eth15 and original")
     plain = kernels.name == "interpreted"
     lanes = [Lane(history, instruments, each, plan, plain=plain, record=record) for each in terms]
-    before = len(lanes) > 1 or plan.name != ETH15.name
+    before = len(lanes) > 1 or plan.history != FUSED
     features = features_of(history, plan, kernels) if before else np.zeros((n, 0, plan.market_dim))
     market = (
         history.bars.tolist() if plain else history.bars,
@@ -145,14 +148,39 @@ def features_of(history: History, plan: Plan, kernels: jit.Kernels | None = None
     for own, bars in zip(features, history.bars, strict=True):
         came = bars[:, 4] > 0.0
         state, rows = Block(1, plan.state_size), np.empty((int(came.sum()), plan.market_dim))
-        step = getattr(kernels.features, plan.history)
-        if plain:
-            step(state.row[0], bars[came].tolist(), Tape(rows))
-        else:
-            step(state.array[0], bars[came], rows)
+        _history_step(plan, kernels)(
+            state.row[0] if plain else state.array[0],
+            bars[came].tolist() if plain else bars[came],
+            Tape(rows) if plain else rows,
+        )
         last = np.cumsum(came) - 1
         own[last >= 0] = rows[last[last >= 0]]
     return features
+
+
+def slots_of(plan: Plan, *, plain: bool) -> tuple[Any, ...]:
+    """The last argument of the lane's kernels: what stands where in an observation; none for the fused plans."""
+    if plan.program is None:
+        return ()
+    return (plan.slots if plain else np.array(plan.slots, dtype=np.int64),)
+
+
+def _history_step(plan: Plan, kernels: jit.Kernels) -> Callable[..., None]:
+    """The plan's kernel over many bars: history(S, bars, out)."""
+    program = plan.program
+    if program is None:
+        fused: Callable[..., None] = getattr(kernels.features, plan.history)
+        return fused
+    if kernels.name != "interpreted":
+        code, constants = np.array(program.code, dtype=np.int64), np.array(program.constants)
+        return partial(kernels.program.plan_history, code, constants)
+    step = step_of(plan)
+
+    def walked(state: Row, bars: Sequence[Sequence[float]], out: Sequence[Row]) -> None:
+        for t, bar in enumerate(bars):
+            step(state, bar, out[t])
+
+    return walked
 
 
 class Lane:
@@ -173,11 +201,11 @@ class Lane:
         self.A, self.P, self.W = Block(1, at.NA), Block(1, at.NP), Block(1, tapes.NW)
         self.Q, self.M, self.C = Block(n, at.NQ), Block(n, at.NM), Block(n, n)
         self.S, self.F = Block(n, plan.state_size), Block(n, plan.market_dim)
-        self.observations = np.zeros((n, DIM), np.float32)
+        self.observations = np.zeros((n, plan.dim), np.float32)
         self.wanted = np.full(n, np.nan)
         self.equity = np.zeros(count)
         self.decisions = np.full((n, recorded, tapes.ND), np.nan)
-        self.seen = np.zeros((n, recorded, DIM), np.float32)
+        self.seen = np.zeros((n, recorded, plan.dim), np.float32)
         self.fills = np.empty((2 * n * count, tapes.NX))  # an order and a liquidation a bar; what stays unused is free
         self._plain = plain
         self._begin(terms, instruments)
@@ -187,7 +215,8 @@ class Lane:
         )
         self.tapes = tuple(self._tape(tape) for tape in (self.equity, self.decisions, self.seen, self.fills))
         self.targets = self._tape(self.wanted)
-        self.blocks = (self._tape(np.zeros((BLOCK, DIM), np.float32)), self._one(Block(1, NB)))
+        self.slots = slots_of(plan, plain=plain)
+        self.blocks = (self._tape(np.zeros((BLOCK, plan.dim), np.float32)), self._one(Block(1, NB)))
 
     def result(self) -> Result:
         return Result(
@@ -236,14 +265,14 @@ def _follow(
     interval_ms = float(history.interval_ms)
     if n > 1 or not history.is_whole:
         for each in lanes:
-            kernels.lane.lane_run(*each.rows, *market, *rule, interval_ms, n, 0, count, *each.tapes)
+            kernels.lane.lane_run(*each.rows, *market, *rule, interval_ms, n, 0, count, *each.tapes, *each.slots)
         return
     bars, rates, features, box = market
     for each in lanes:
         A, Q, M, P, C, S, F, _, W = each.rows  # noqa: N806 - the rows' names are the kernels'
         E, D, V, X = each.tapes  # noqa: N806
         rows = (A, Q, M, P, C, S[0], F[0], *each.blocks, W, bars[0], rates[0], features[0], box)
-        kernels.lane.solo_run(*rows, rule[0][0], *rule[1:], interval_ms, 0, count, E, D[0], V[0], X)
+        kernels.lane.solo_run(*rows, rule[0][0], *rule[1:], interval_ms, 0, count, E, D[0], V[0], X, *each.slots)
 
 
 def _ask(
@@ -253,10 +282,11 @@ def _ask(
     open_step, close_step, bars = kernels.lane.open_step, kernels.lane.close_step, market[0]
     n, count = history.bars.shape[:2]
     interval_ms = float(history.interval_ms)
-    observations = np.zeros((len(lanes) * n, DIM), np.float32)
+    observations = np.concatenate([each.observations for each in lanes])
     for t in range(count):
         warm = [
-            open_step(*each.rows, *market, interval_ms, n, t, each.tapes[0], each.tapes[3]) != 0.0 for each in lanes
+            open_step(*each.rows, *market, interval_ms, n, t, each.tapes[0], each.tapes[3], *each.slots) != 0.0
+            for each in lanes
         ]
         for k, each in enumerate(lanes):
             observations[k * n : (k + 1) * n] = each.observations

@@ -15,7 +15,6 @@ from klined.config.settings import Settings
 from klined.domain import Approved, Batch, Decision, Fill, Instrument, Record, Recovered
 from klined.kernels import layout as at
 from klined.kernels import tapes
-from klined.kernels.observe import DIM
 from klined.runtime.assembly import assemble
 from klined.runtime.daemon import Daemon
 from klined.runtime.loop import VirtualLoop
@@ -85,7 +84,7 @@ def run_piped(settings: Settings, history: History, instruments: Sequence[Instru
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         daemon = runner.run(play())
-    told = _Told(history, instruments)
+    told = _Told(history, instruments, daemon.trader.engine.plan.dim)
     for record in memory.records:
         for decision in record.decisions:
             told.decision(decision)
@@ -105,14 +104,14 @@ def run_piped(settings: Settings, history: History, instruments: Sequence[Instru
 class _Told:
     """Decisions and fills of the journal as arrays."""
 
-    def __init__(self, history: History, instruments: Sequence[Instrument]) -> None:
+    def __init__(self, history: History, instruments: Sequence[Instrument], dim: int) -> None:
         n, count = history.bars.shape[:2]
         self._times = {time: t for t, time in enumerate(history.times.tolist())}
         self._interval_ms = history.interval_ms
         self._index = {instrument.symbol: i for i, instrument in enumerate(instruments)}
         self._instruments = tuple(instruments)
         self.decisions = np.full((n, count, tapes.ND), np.nan)
-        self.observations = np.zeros((n, count, DIM), np.float32)
+        self.observations = np.zeros((n, count, dim), np.float32)
         self.fills: list[list[float]] = []
 
     def decision(self, decision: Decision) -> None:

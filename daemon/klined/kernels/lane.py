@@ -9,13 +9,16 @@ asks a policy bar by bar calls `open_step` and `close_step` instead. Rows are th
 F the market features of the plan, O the float32 observations and W a scratch row. Bars have shape (n, T, 6); a bar that
 did not come is a row of NaN.
 
-The tapes E, D, V and X take what is left behind: see `tapes`.
+Observations are those of `eth15` and `original`, unless `slots` tell what stands where (see `assembly`): then the
+features were computed before, by whatever plan. The tapes E, D, V and X take what is left behind: see `tapes`.
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from klined.domain import Reason
 from klined.kernels.account import account_mark, gauge_step, mark_step
+from klined.kernels.assembly import assemble
 from klined.kernels.blocks import BLOCK, MOVE, SIZE, eth15_block, show_block
 from klined.kernels.exits import exit_step
 from klined.kernels.features import BARS as STEPPED
@@ -43,19 +46,18 @@ from klined.kernels.layout import (
     WORKING,
 )
 from klined.kernels.memory import DECAY, book_trade, book_trip, correlate_step, roll_day
-from klined.kernels.observe import DIM, observe, observe_account, outside
+from klined.kernels.observe import observe, observe_account, outside
 from klined.kernels.rows import Row
 from klined.kernels.tapes import tell_decision, tell_fill
 
 NAN = float("nan")
 WHY_LIQUIDATION = float(Reason.LIQUIDATION)
 MACD = 6  # slot of the observation that the EMA cross reads
-
-# Rules of `lane_run`.
-GIVEN = 0.0  # targets are given
-EMA_CROSS = 1.0
+GIVEN = 0.0  # rules of `lane_run`: targets are given,
+EMA_CROSS = 1.0  # or follow from the MACD
 
 Bars = Sequence[Sequence[Sequence[float]]]
+Slots: TypeAlias = "Sequence[int] | None"
 
 
 def lane_run(
@@ -84,6 +86,7 @@ def lane_run(
     D: Sequence[Sequence[Row]],
     V: Sequence[Sequence[Row]],
     X: Sequence[Row],
+    slots: Slots = None,
 ) -> None:
     """Take the lane through bars `begin` to `end` of `n` symbols.
 
@@ -99,7 +102,7 @@ def lane_run(
         warm = 1.0
         for i in range(n):
             seen = V[i][t] if t < len(V[i]) else O[i]
-            observe_bar(Q[i], features[i][t] if t < len(features[i]) else F[i], box, seen)
+            observe_bar(Q[i], features[i][t] if t < len(features[i]) else F[i], box, seen, slots)
             if not Q[i][BARS] >= P[WARMUP_BARS]:
                 warm = 0.0
         for i in range(n):
@@ -142,6 +145,7 @@ def solo_run(
     D: Sequence[Row],
     V: Sequence[Row],
     X: Sequence[Row],
+    slots: Slots = None,
 ) -> None:
     """`lane_run` for one symbol whose bars all came: its rows are taken once, its features in blocks of bars.
 
@@ -185,9 +189,12 @@ def solo_run(
             j += 1
         else:
             seen = rows[t if kept else 0]
-            q[OBS_OK] = observe(f, q, 0.0, seen)
+            if slots is None:
+                q[OBS_OK] = observe(f, q, 0.0, seen)
+            else:
+                q[OBS_OK] = assemble(slots, f, q, 0.0, seen)
         if boxed:
-            q[OOD] = outside(box[0], box[1], seen, DIM)
+            q[OOD] = outside(box[0], box[1], seen, len(seen))
         target = NAN
         if q[BARS] >= P[WARMUP_BARS]:
             target = ema_cross(seen[MACD], long, short) if rule == EMA_CROSS else targets[t]
@@ -215,6 +222,7 @@ def open_step(
     t: int,
     E: Row,
     X: Sequence[Row],
+    slots: Slots = None,
 ) -> float:
     """Bar `t` up to the observations in O; 1.0 once every symbol is warm, that is when the policy may be asked."""
     close_ms = market_bar(A, Q, M, P, W, bars, rates, interval_ms, n, t, X)
@@ -223,7 +231,7 @@ def open_step(
         E[t] = A[EQUITY]
     warm = 1.0
     for i in range(n):
-        observe_bar(Q[i], features[i][t] if t < len(features[i]) else F[i], box, O[i])
+        observe_bar(Q[i], features[i][t] if t < len(features[i]) else F[i], box, O[i], slots)
         if not Q[i][BARS] >= P[WARMUP_BARS]:
             warm = 0.0
     return warm
@@ -374,11 +382,14 @@ def any_stop(P: Row) -> bool:
     return P[STOP_FIXED] + P[STOP_TRAIL_ATR] + P[STOP_BREAK_EVEN_ATR] + P[STOP_SIGMA] + P[STOP_TIME_MS] > 0.0
 
 
-def observe_bar(q: Row, features: Row, box: list[Row], seen: Row) -> None:
-    """What the policy sees of one symbol, and how far that lies outside `box` (2, DIM), where there is one."""
-    q[OBS_OK] = observe(features, q, 0.0, seen)
+def observe_bar(q: Row, features: Row, box: list[Row], seen: Row, slots: Slots = None) -> None:
+    """What the policy sees of one symbol, and how far that lies outside `box` (2, dim), where there is one."""
+    if slots is None:
+        q[OBS_OK] = observe(features, q, 0.0, seen)
+    else:
+        q[OBS_OK] = assemble(slots, features, q, 0.0, seen)
     if len(box) > 0:
-        q[OOD] = outside(box[0], box[1], seen, DIM)
+        q[OOD] = outside(box[0], box[1], seen, len(seen))
 
 
 def ema_cross(macd: float, long: float, short: float) -> float:

@@ -2,7 +2,7 @@
 
 E[t]            equity at the close of bar t
 D[symbol, t]    one decision
-V[symbol, t]    what the policy saw, float32 (DIM)
+V[symbol, t]    what the policy saw, float32 (as many as the plan has)
 X[k]            the k-th execution; W[FILLS] counts them, also those beyond the length of X, which are not written
 """
 
