@@ -7,10 +7,8 @@
 `lane_run` goes through all bars with targets that are given or a rule, `solo_run` does the same for one symbol; who
 asks a policy bar by bar calls `open_step` and `close_step` instead. Rows are those of the layout, with S the state and
 F the market features of the plan, O the float32 observations and W a scratch row. Bars have shape (n, T, 6); a bar that
-did not come is a row of NaN.
-
-Observations are those of `eth15` and `original`, unless `slots` tell what stands where (see `assembly`): then the
-features were computed before, by whatever plan. The tapes E, D, V and X take what is left behind: see `tapes`.
+did not come is a row of NaN. Observations are those of `eth15` and `original`, unless `slots` tell what stands where
+(see `assembly`): then the features were computed before, by whatever plan. The tapes E, D, V and X: see `tapes`.
 """
 
 from collections.abc import Sequence
@@ -52,7 +50,7 @@ from klined.kernels.tapes import tell_decision, tell_fill
 
 NAN = float("nan")
 WHY_LIQUIDATION = float(Reason.LIQUIDATION)
-MACD = 6  # slot of the observation that the EMA cross reads
+MACD = 6  # slot that the EMA cross reads
 GIVEN = 0.0  # rules of `lane_run`: targets are given,
 EMA_CROSS = 1.0  # or follow from the MACD
 
@@ -383,7 +381,7 @@ def any_stop(P: Row) -> bool:
 
 
 def observe_bar(q: Row, features: Row, box: list[Row], seen: Row, slots: Slots = None) -> None:
-    """What the policy sees of one symbol, and how far that lies outside `box` (2, dim), where there is one."""
+    """What the policy sees of one symbol, and how far that lies outside `box` (2, dim), if there is one."""
     if slots is None:
         q[OBS_OK] = observe(features, q, 0.0, seen)
     else:
