@@ -52,6 +52,15 @@ class Watched(Protocol):
         ...
 
 
+@runtime_checkable
+class Clocked(Protocol):
+    """What a feed may add, so that it can live by another time than the machine's."""
+
+    def keep_time(self, now_ms: Callable[[], int], monotonic_s: Callable[[], float]) -> None:
+        """From now on, ask these for the time."""
+        ...
+
+
 class Policy(Protocol):
     """Observations in, targets out; deterministic."""
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -14,6 +15,7 @@ from klined.config.settings import Settings
 from klined.config.sources import merged, read_layers, variable
 from klined.domain import MarketKind
 
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _SOCKET_PATH_MAX = 107  # bytes, sun_path of Linux without its end
 
 
@@ -162,6 +164,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
         yield ("risk.max_exposure", "market.kind"), "spot cannot borrow: at most 1.0"
     if risk.reduce_drawdown > risk.max_drawdown:
         yield ("risk.reduce_drawdown", "risk.max_drawdown"), f"should not exceed max_drawdown, {risk.max_drawdown:g}"
+    if settings.exchange.speed != 1.0 and urlsplit(settings.exchange.rest_url).hostname not in LOOPBACK:
+        yield ("exchange.speed", "exchange.rest_url"), "only the time of a sandbox on this machine runs faster; leave 1"
     if len(os.fsencode(settings.control_socket)) > _SOCKET_PATH_MAX:
         keys = ("runtime.control_socket", "store.dir", "runtime.name")
         yield keys, f"{settings.control_socket} is too long for a socket; set a shorter runtime.control_socket"

@@ -103,6 +103,9 @@ class Exchange(Section):
     reconcile_s: float = number(
         60.0, "how often the account is compared with the exchange's", least=1, most=3_600, like="60"
     )
+    speed: float = number(
+        1.0, "how much faster its clock runs: the --speed of a sandbox; 1 elsewhere", least=1, most=1_000, like="60"
+    )
     countdown_s: float = number(
         120.0,
         "the exchange cancels working orders of perpetuals when it has not heard for so long; 0: off",

@@ -98,6 +98,10 @@ class BinanceFeed:
             rest_url=settings.rest_url,
         )
 
+    def keep_time(self, now_ms: Callable[[], int], monotonic_s: Callable[[], float]) -> None:
+        """Another time than the machine's, such as that of a sped-up sandbox."""
+        self._now_ms, self._monotonic_s = now_ms, monotonic_s
+
     async def history(self, count: int, after_ms: int | None) -> Sequence[Batch]:
         """The last `count` closed batches, or all that closed after `after_ms`; asks until it is answered."""
         edge_ms = self._edge_ms()

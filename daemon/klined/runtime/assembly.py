@@ -21,8 +21,8 @@ from klined.config.settings import Settings
 from klined.domain import Batch, Instrument, MarketKind
 from klined.errors import ConfigError, ModelError
 from klined.policies.registry import load_policy
-from klined.ports import Feed, Observer, Policy, Venue
-from klined.runtime.clock import FeedClock, SystemClock
+from klined.ports import Clocked, Feed, Observer, Policy, Venue
+from klined.runtime.clock import FeedClock, HurriedClock, SystemClock
 from klined.runtime.daemon import Daemon, Durable
 from klined.runtime.freezer import Freezer
 from klined.runtime.observing import Bus
@@ -64,6 +64,13 @@ def named(group: str, name: str) -> Any:
         kind = group.removeprefix("klined.").removesuffix("s")
         raise ConfigError(f"{kind} {name!r} is not known{hint}; there are {', '.join(sorted(entries)) or 'none'}")
     return entries[name].load()
+
+
+def make_clock(settings: Settings) -> FeedClock | SystemClock:
+    """The feed's own time where it brings one; else the machine's, sped up as the exchange's is."""
+    if settings.market.feed_name in {"generated", "recorded"}:
+        return FeedClock()
+    return SystemClock() if settings.exchange.speed == 1.0 else HurriedClock(settings.exchange.speed)
 
 
 def make_feed(settings: Settings) -> Feed:
@@ -174,7 +181,7 @@ async def assemble(
     Raises:
         ConfigError, ModelError: something named in the settings cannot be had.
     """
-    clock = FeedClock() if settings.market.feed_name in {"generated", "recorded"} else SystemClock()
+    clock = make_clock(settings)
     policy = make_policy(settings)
     plan = fitting_plan(settings, policy)
     remote = make_remote(settings, clock, ClientIds(installation).prefix) if is_remote(settings) else None
@@ -182,9 +189,11 @@ async def assemble(
         instruments = make_instruments(settings)
         venue = make_venue(settings, instruments)
     else:
-        instruments = _with_fees(settings, await open_remote(remote, settings.market.symbols))
+        instruments = _with_fees(settings, await open_remote(remote, settings.market.symbols, clock))
         venue = remote
     feed = make_feed(settings)
+    if isinstance(feed, Clocked) and isinstance(clock, HurriedClock):
+        feed.keep_time(clock.now_ms, clock.monotonic_s)
     trader = make_trader(settings, instruments, policy, plan, installation, patient=not venue.in_process)
     trader.box = training_box(policy)
     trader.gate.trust(verified=True)  # a policy that could not be verified was refused above

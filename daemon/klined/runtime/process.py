@@ -31,6 +31,7 @@ from klined.runtime.assembly import assemble, make_observers
 from klined.runtime.control import Control
 from klined.runtime.daemon import Daemon
 from klined.runtime.housekeeping import keep_house
+from klined.runtime.hurry import HurriedLoop
 from klined.runtime.loop import VirtualLoop
 from klined.runtime.narrator import Narrator
 from klined.runtime.reload import Reload
@@ -67,8 +68,14 @@ def run(settings: Settings, reread: Reread) -> int:
     log.take_over()
     faulthandler.enable()  # the watchdog's SIGABRT says where every thread stood
     secrecy.protect(settings)
-    factory = uvloop.new_event_loop if settings.runtime.uvloop else None
-    return _locked(settings, lambda: _serve(settings, reread), factory)
+    return _locked(settings, lambda: _serve(settings, reread), _loop(settings))
+
+
+def _loop(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop; None for asyncio's own."""
+    if settings.exchange.speed != 1.0:
+        return partial(HurriedLoop, settings.exchange.speed)
+    return uvloop.new_event_loop if settings.runtime.uvloop else None
 
 
 def run_demo(settings: Settings, say: Say) -> int:

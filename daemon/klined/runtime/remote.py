@@ -17,12 +17,13 @@ from klined.config.settings import Market, Settings
 from klined.domain import Instrument, MarketKind
 from klined.errors import ConfigError, Retryable
 from klined.ports import Clock
-from klined.runtime.clock import SystemClock
+from klined.runtime.clock import HurriedClock, SystemClock
 from klined.venues.binance import NETWORKS, BinanceDialect
 from klined.venues.ccxt import CcxtVenue
 from klined.venues.dialect import Dialect
 from klined.venues.permissions import Setup
 from klined.venues.unified import UnifiedDialect
+from klined.venues.wire import TIMEOUT_S
 
 TRIES = 5
 FIRST_WAIT_S = 1.0
@@ -90,6 +91,7 @@ def make_remote(settings: Settings, clock: Clock, prefix: str) -> CcxtVenue:
     recv_window_ms = settings.exchange.recv_window_ms
     venue = CcxtVenue(settings.market.exchange, dialect, clock, recv_window_ms=recv_window_ms, set_offset=offset)
     venue.prefix = prefix
+    dialect.wire.timeout_s = TIMEOUT_S * settings.exchange.speed  # the network is no faster
     if settings.exchange.user_stream and isinstance(dialect, BinanceDialect):
         from klined.venues.user_stream import UserStream  # noqa: PLC0415  # websockets, only for a real exchange
 
@@ -105,7 +107,7 @@ def make_remote(settings: Settings, clock: Clock, prefix: str) -> CcxtVenue:
     return venue
 
 
-async def open_remote(venue: CcxtVenue, symbols: Sequence[str]) -> list[Instrument]:
+async def open_remote(venue: CcxtVenue, symbols: Sequence[str], clock: Clock) -> list[Instrument]:
     """Read the instruments, check key and account; bounded tries.
 
     Raises:
@@ -113,6 +115,8 @@ async def open_remote(venue: CcxtVenue, symbols: Sequence[str]) -> list[Instrume
         Retryable: the exchange cannot be reached.
     """
     try:
+        if isinstance(clock, HurriedClock):
+            await _insist(partial(venue.share_clock, clock.shift))
         found = await _insist(partial(venue.instruments, symbols))
         instruments = [found[symbol] for symbol in symbols]
         for warning in await _insist(partial(venue.check, instruments)):

@@ -110,6 +110,13 @@ class CcxtVenue:
         self._raw_offset_ms = self.offset.offset_ms
         self._set_offset(self._raw_offset_ms)
 
+    async def share_clock(self, shift: Callable[[int], None]) -> None:
+        """Make the venue's time ours, once, by `shift`: for one whose clock is not the world's. Raises Retryable."""
+        await self.sync()
+        shift(self._raw_offset_ms)
+        self._raw_offset_ms = 0
+        self._set_offset(0)
+
     @property
     def clock_fault(self) -> str:
         """Why nothing should be opened by this clock; empty when it is good enough."""
