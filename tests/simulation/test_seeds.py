@@ -5,9 +5,13 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from klined.simulation.life import Whim
+from klined.feeds.frames import FrameParser, frame_of
+from klined.simulation.life import Whim, instruments_of
+from klined.simulation.market import BAR_MS, Market
 from klined.simulation.pool import simulate_seeds
 from klined.simulation.run import simulate
 from klined.simulation.schedule import BAR_S, CALM_BARS, CHANNELS, Fault, Schedule, Timeline, make_schedule
@@ -111,3 +115,40 @@ def test_kill_at_the_same_turn_is_the_same_kill() -> None:
     first, again = simulate(schedule, turn_last=150), simulate(schedule, turn_last=150)
     assert first.hash == again.hash
     assert first.kills == 1
+
+
+def test_frames_of_the_market_are_those_of_the_exchange() -> None:
+    for symbols in (("ETH/USDT",), ("ETH/USDT:USDT", "BTC/USDT:USDT")):
+        market = Market(World(3), list(instruments_of(symbols)), wild=False)
+        for k in (-5, 0, 7):
+            for symbol in symbols:
+                assert market.frame(symbol, k).encode() == frame_of(market.bar(symbol, k), BAR_MS)
+                assert FrameParser(symbols, BAR_MS).parse(market.frame(symbol, k)) == market.bar(symbol, k)
+
+
+def test_prices_are_the_same_in_whatever_order_they_are_asked_for() -> None:
+    first, other = (Market(World(4), list(instruments_of(("ETH/USDT",))), wild=False) for _ in range(2))
+    assert first.bar("ETH/USDT", 30) == [other.bar("ETH/USDT", k) for k in range(31)][-1]
+    assert first.price("ETH/USDT", 90.0) == other.price("ETH/USDT", 90.0)
+
+
+@given(
+    lasting=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=8),
+    moments=st.lists(st.floats(0.0, 80.0), min_size=1, max_size=20),
+)
+def test_timeline_tells_what_a_search_through_all_faults_tells(
+    lasting: list[tuple[int, int]], moments: list[float]
+) -> None:
+    faults = [Fault(float(at), "read", "lag", float(for_s), float(n)) for n, (at, for_s) in enumerate(lasting)]
+    line = Timeline(faults)
+    for now_s in moments:
+        begun = [fault for fault in sorted(faults) if fault.at_s <= now_s]
+        expected = begun[-1] if begun and now_s < begun[-1].at_s + begun[-1].for_s else None
+        assert line.at("read", now_s) == expected
+
+
+def test_a_clock_that_is_set_back_while_an_order_is_on_its_way_makes_no_bar_an_open_one() -> None:
+    for at_s in (120.05, 120.4, 120.8, 121.2):
+        faults = (Fault(100.0, "disk", "slow", 60.0, 2.0), Fault(at_s, "clock", "step", 0.0, -5_000.0))
+        outcome = simulate(Schedule(11, 41, ("ETH/USDT:USDT",), tight=False, faults=faults))
+        assert outcome.violations == ()

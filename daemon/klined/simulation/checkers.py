@@ -12,7 +12,9 @@ They look at the exchange's own ledger, at what the journal holds, and at the pr
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from decimal import ROUND_DOWN, Decimal
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from klined.domain import ZERO, Cause, Fill, Intent, Purpose, Reason, Record
@@ -34,6 +36,7 @@ CLOSING = frozenset({Cause.FLATTEN, Cause.RISK})
 MEMORY = (at.PEAK, at.DAY, at.DAY_EQUITY, at.WEEK, at.WEEK_EQUITY, at.LOSSES, at.COOLDOWN_UNTIL, at.HOUR,
           at.TRADES_HOUR, at.TRADES_DAY, at.TURNOVER_DAY, at.FEES_DAY, at.HALT, at.REDUCING)  # fmt: skip
 """What of the account row no restart may change."""
+_memory_of: Callable[["memoryview[float]"], tuple[float, ...]] = itemgetter(*MEMORY)
 
 
 class Checkers:
@@ -155,9 +158,10 @@ class Checkers:
     def _judge_bar(self, intent: Intent, venue: "SimVenue") -> None:
         world, life = self._world, self.life
         close_ms = intent.bar_time_ms + BAR_MS
+        early_ms = close_ms - world.now_ms
+        if early_ms > 0:
+            world.violate("I8", f"{intent.client_id} was decided on a bar that closes in {early_ms} ms")
         age_ms = venue.clock.now_ms() - close_ms  # as far as the process can know
-        if age_ms < -1_000:
-            world.violate("I8", f"{intent.client_id} was decided on a bar that closes in {-age_ms} ms")
         if age_ms > LATE_MS and self._opens(intent):
             world.violate("I8", f"{intent.client_id} was sent {age_ms} ms after its bar closed")
         if life is None or life.venue is not venue:
@@ -205,4 +209,4 @@ class Checkers:
 
 def risk_memory(row: "memoryview[float]") -> tuple[float, ...]:
     """What of the account row no restart may change."""
-    return tuple(row[slot] for slot in MEMORY)
+    return _memory_of(row)

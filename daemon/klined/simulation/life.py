@@ -41,7 +41,7 @@ WARMUP_BARS = 10
 INSTALLATION = "sim000"
 PLAN = msgspec.structs.replace(ORIGINAL, warmup_bars=WARMUP_BARS)
 FUNERAL_TURNS = 200
-RECONCILE_S = (60.0, 300.0, 600.0)  # one of them
+RECONCILE_S = (180.0, 300.0, 600.0)  # one of them
 REGULAR = 7  # bars after which the policy goes from flat to long or back, whatever its whim
 TICK_S = 30.0  # how soon a sleep of the machine is noticed
 
@@ -62,12 +62,14 @@ class Whim:
 
     def decide(self, observations: NDArray[np.float32]) -> list[Choice]:
         self._bars += 1
+        whim = 0.0
         for i in range(len(observations)):
-            if self._world.random("whim", self._bars, i) < 0.3:
-                self._wants[i] = (1.0, 0.5, -0.5, -1.0, 0.0)[int(5 * self._world.random("wants", self._bars, i))]
+            whim = self._world.random("whim", self._bars, i)
+            if whim < 0.3:
+                self._wants[i] = (1.0, 0.5, -0.5, -1.0, 0.0)[int(whim / 0.06)]
             if self._bars % REGULAR == 0:  # so that something is opened in every calm
                 self._wants[i] = 1.0 if self._wants[i] <= 0.0 else 0.0
-        failed = self._world.random("nan", self._bars) < 0.02
+        failed = whim > 0.98
         return [(float("nan") if failed else wants, ()) for wants in self._wants]
 
     def state(self) -> bytes:

@@ -8,6 +8,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from typing import Any
 
 from klined.runtime.loop import Deadlock, VirtualLoop
@@ -23,6 +24,22 @@ class Killed(BaseException):
 
 class Livelock(Deadlock):
     """The process is busy for ever without getting anywhere."""
+
+
+class Later(asyncio.TimerHandle):
+    """asyncio's timer without what only a debugger reads; one that is cancelled waits in the heap for its time."""
+
+    __slots__ = ()
+
+    def __init__(self, when: float, callback: Any, args: Any, loop: Any, context: Any) -> None:
+        self._when, self._callback, self._args, self._loop, self._context = when, callback, args, loop, context
+        self._cancelled = False
+        self._scheduled = True
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = self._args = None  # type: ignore[assignment]  # as asyncio: let go of what they hold
 
 
 class SimTask(asyncio.Task[Any]):
@@ -68,6 +85,16 @@ class SimLoop(VirtualLoop):
     def remove_signal_handler(self, sig: int) -> bool:
         return self.handlers.pop(int(sig), None) is not None
 
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> asyncio.TimerHandle:  # type: ignore[override]  # as VirtualLoop
+        handle = Later(when, callback, args, self, copy_context() if context is None else context)
+        heapq.heappush(self._scheduled, handle)
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:  # type: ignore[override]  # as VirtualLoop
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
     def signal(self, sig: int) -> None:
         """As the kernel delivers it: handled in the loop's next turn, or ignored where nobody handles it."""
         handler = self.handlers.get(int(sig))
@@ -85,9 +112,9 @@ class SimLoop(VirtualLoop):
             next_s = self._next_s()
             if next_s > world.now_s:
                 self._idle_turns = 0
-            if next_s > world.end_s:
-                raise Livelock(f"still running after {world.end_s:g} s")
-            world.advance_to(next_s)
+                if next_s > world.end_s:
+                    raise Livelock(f"still running after {world.end_s:g} s")
+                world.now_s = next_s
         if self._idle_turns > TURNS_MAX:
             raise Livelock(f"{TURNS_MAX} turns of the loop, and no time has passed")
         events, now_s = world.events, world.now_s
@@ -103,17 +130,23 @@ class SimLoop(VirtualLoop):
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:  # noqa: SLF001
-                handle._run()  # noqa: SLF001
+                try:  # as Handle._run, without its call
+                    handle._context.run(handle._callback, *handle._args)  # noqa: SLF001
+                except (SystemExit, KeyboardInterrupt, Killed):
+                    raise
+                except BaseException as error:  # noqa: BLE001  # asyncio's contract: a callback's fault is reported
+                    what = f"Exception in callback {handle!r}"
+                    self.call_exception_handler({"message": what, "exception": error, "handle": handle})
 
     def _next_s(self) -> float:
         """When something happens next. Raises Deadlock when nothing ever will."""
         scheduled, events = self._scheduled, self.world.events
         while scheduled and scheduled[0]._cancelled:  # noqa: SLF001
             heapq.heappop(scheduled)._scheduled = False  # noqa: SLF001
-        timer_s = scheduled[0]._when + self.world.frozen_s if scheduled else None  # noqa: SLF001
-        if timer_s is None:
+        if not scheduled:
             return self.world.next_s()
-        return min(timer_s, events[0][0]) if events else float(timer_s)
+        timer_s: float = scheduled[0]._when + self.world.frozen_s  # noqa: SLF001
+        return events[0][0] if events and events[0][0] < timer_s else timer_s
 
 
 def _named(loop: Any, coro: Any, **kwargs: Any) -> Any:

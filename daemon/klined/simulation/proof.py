@@ -92,7 +92,7 @@ def row_of(tier: str, tally: Tally) -> Row:
 
 
 ORDER_LIFE = Schedule(
-    seed=15,
+    seed=1008,
     bars=46,
     symbols=("ETH/USDT:USDT",),
     tight=False,

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from klined.domain import Bar, Batch, Purpose
 from klined.errors import Retryable
 from klined.feeds.binance import BinanceFeed
-from klined.feeds.frames import frame_of
 from klined.simulation.market import BAR_MS, FIRST, Market
 from klined.simulation.schedule import BAR_S, Fault, Timeline
 from klined.simulation.world import EPOCH_MS, World
@@ -159,7 +158,7 @@ class Wire:
                 bar = self._market.bar(symbol, k)
                 close = round(min(bar.high, max(bar.low, bar.close * (1.0 + (fault.amount if fault else 0.0)))), 2)
                 revised = Bar(symbol, bar.open_time_ms, bar.open, bar.high, bar.low, close, bar.volume)
-                frame = frame_of(revised, BAR_MS).decode()
+                frame = self._market.frame_of(revised)
             case "garble":
                 frame = frame[: int(len(frame) * world.random("garble", symbol, k))]
             case "cut":

@@ -65,6 +65,7 @@ class SimVenue:
         self._inbox: deque[News] = deque()
         self._reader: asyncio.Future[None] | None = None
         self._asked = 0
+        self._terse = world.random("ack") < 0.5  # an exchange tells the trades, or only that it took the order
         self.dead = False
         self.alarms: asyncio.Queue[Alarm] = asyncio.Queue(8)
         self.poked = asyncio.Event()
@@ -210,16 +211,13 @@ class SimVenue:
                 self._sync()
             self._reply(answer, back_s, [heard])
             return
-        short = (
-            self._world.random("ack", self._world.seed) < 0.5
-        )  # an exchange tells the trades, or only that it took it
-        told = [heard] if short else self._exchange.told(intent.client_id, self._world.now_s)
+        told = [heard] if self._terse else self._exchange.told(intent.client_id, self._world.now_s)
         self._reply(answer, back_s, list(told))
 
-    async def _answer(self, delay_s: float, told: list[OrderNews]) -> list[OrderNews]:
+    def _answer(self, delay_s: float, told: list[OrderNews]) -> asyncio.Future[list[OrderNews]]:
         answer: asyncio.Future[list[OrderNews]] = asyncio.get_running_loop().create_future()
         self._reply(answer, delay_s, told)
-        return await answer
+        return answer
 
     def _reply(self, answer: asyncio.Future[Any], delay_s: float, told: object) -> None:
         def arrive() -> None:
@@ -230,17 +228,18 @@ class SimVenue:
 
     async def _way(self) -> None:
         """One way of a read through the network. Raises Retryable when it is lost."""
-        world = self._world
+        world, now_s = self._world, self._world.now_s
         self._asked += 1
-        fault = self._timeline.at("read", world.now_s)
-        if self._timeline.at("net", world.now_s):
+        fault = self._timeline.at("read", now_s)
+        if self._timeline.at("net", now_s):
             await self._answer(TIMEOUT_S, [])
             raise Retryable("the network is dark")
-        delay_s = world.between(0.01, 0.15, "read", world.now_s, self._asked)
+        luck = world.random("read", now_s, self._asked)
+        delay_s = 0.01 + 0.14 * luck
         if fault and fault.what == "slow":
-            delay_s += fault.amount * world.random("slow", world.now_s)
+            delay_s += fault.amount * luck
         await self._answer(delay_s, [])
-        if fault and fault.what == "fail" and world.random("fail", world.now_s, self._asked) < 0.7:
+        if fault and fault.what == "fail" and world.random("fail", now_s, self._asked) < 0.7:
             raise Retryable("HTTP 502")
 
     def _as_of_s(self) -> float:

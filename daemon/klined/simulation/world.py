@@ -17,6 +17,7 @@ from klined.runtime.loop import Deadlock
 EPOCH_MS = 1_735_768_800_000  # 2025-01-01 22:00 UTC: two hours before a day, and a funding, begin
 
 GOLDEN = 0x9E3779B97F4A7C15
+MIX = 0xBF58476D1CE4E5B9  # of splitmix64, as GOLDEN
 MASK = 0xFFFFFFFFFFFFFFFF
 
 Happening = tuple[float, int, Callable[[], object]]
@@ -78,10 +79,8 @@ class World:
 
     def random(self, *key: object) -> float:
         """A number in [0, 1) that belongs to `key` and to the seed, whatever else was drawn."""
-        x = (crc32(repr(key).encode()) * GOLDEN + self._key) & MASK  # then splitmix64, as klined.world.dice
-        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
-        return ((x ^ (x >> 31)) >> 11) * 2.0**-53
+        x = (crc32(repr(key).encode()) * GOLDEN ^ self._key) * MIX & MASK
+        return ((x ^ (x >> 32)) * MIX & MASK) * 2.0**-64
 
     def between(self, low: float, high: float, *key: object) -> float:
         return low + (high - low) * self.random(*key)
@@ -97,7 +96,4 @@ class World:
 
     def hash(self) -> str:
         """Sixteen hex digits that stand for all that happened."""
-        digest = hashlib.sha256()
-        for line in self.trace:
-            digest.update(repr(line).encode())
-        return digest.hexdigest()[:16]
+        return hashlib.sha256(repr(self.trace).encode()).hexdigest()[:16]
