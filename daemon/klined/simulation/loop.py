@@ -90,11 +90,6 @@ class SimLoop(VirtualLoop):
         heapq.heappush(self._scheduled, handle)
         return handle
 
-    def call_later(
-        self, delay: float, callback: Any, *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:  # type: ignore[override]  # as VirtualLoop
-        return self.call_at(self.time() + delay, callback, *args, context=context)
-
     def signal(self, sig: int) -> None:
         """As the kernel delivers it: handled in the loop's next turn, or ignored where nobody handles it."""
         handler = self.handlers.get(int(sig))
@@ -130,13 +125,7 @@ class SimLoop(VirtualLoop):
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:  # noqa: SLF001
-                try:  # as Handle._run, without its call
-                    handle._context.run(handle._callback, *handle._args)  # noqa: SLF001
-                except (SystemExit, KeyboardInterrupt, Killed):
-                    raise
-                except BaseException as error:  # noqa: BLE001  # asyncio's contract: a callback's fault is reported
-                    what = f"Exception in callback {handle!r}"
-                    self.call_exception_handler({"message": what, "exception": error, "handle": handle})
+                handle._run()  # noqa: SLF001
 
     def _next_s(self) -> float:
         """When something happens next. Raises Deadlock when nothing ever will."""
