@@ -29,7 +29,9 @@ def findings(journal: Path, ledger: Json, market: str, *, flat: bool = True) -> 
     found += [f"only the exchange has {trade}" for trade in theirs if trade not in ours]
     names = Counter(order["client_id"] for order in side["orders"])
     found += [f"{name} was executed {count} times" for name, count in names.items() if count > 1]
-    found += [f"{name} was never intended" for name in names if name not in intents and not name.startswith("autoclose")]
+    found += [
+        f"{name} was never intended" for name in names if name not in intents and not name.startswith("autoclose")
+    ]
     for order in side["orders"]:
         wanted = abs(Decimal(intents.get(order["client_id"], "0")))
         if Decimal(order["filled"]) > wanted:
@@ -88,7 +90,9 @@ def told(path: Path) -> Counter[str]:
 
 def decided(path: Path) -> int:
     with closing(sqlite3.connect(path)) as link:
-        bars, symbols = link.execute("SELECT count(DISTINCT bar_time_ms), count(DISTINCT symbol) FROM decisions").fetchone()
+        bars, symbols = link.execute(
+            "SELECT count(DISTINCT bar_time_ms), count(DISTINCT symbol) FROM decisions"
+        ).fetchone()
         once = link.execute("SELECT count(*) = count(DISTINCT bar_time_ms || symbol) FROM decisions").fetchone()[0]
     assert once, "a bar was decided twice"
     assert symbols
