@@ -21,3 +21,9 @@ def shared_data() -> Path:
     if not (SHARED / "small").is_dir():
         pytest.skip(f"no real market data at {SHARED}; set KLINED_SHARED_DATA")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def budget_s() -> float:
+    """How long a long proof goes on: $KLINED_PROVE_S, or two minutes."""
+    return float(os.environ.get("KLINED_PROVE_S", "120"))

@@ -1,7 +1,6 @@
 """What a daemon in this process says goes into a file, as production words and masks it."""
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,9 +34,3 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield path
         logging.getLogger().removeHandler(libraries)
     structlog.configure(**before)
-
-
-@pytest.fixture(scope="session")
-def budget_s() -> float:
-    """How long a long proof goes on: $KLINED_PROVE_S, or two minutes."""
-    return float(os.environ.get("KLINED_PROVE_S", "120"))

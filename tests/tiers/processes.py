@@ -100,6 +100,16 @@ class Process:
             await asyncio.gather(*self._readers)
             return await self._process.wait()
 
+    async def lives_on(self, seconds: float) -> bool:
+        """Whether it is still there after that time."""
+        assert self._process is not None
+        try:
+            async with asyncio.timeout(seconds):
+                await self._process.wait()
+        except TimeoutError:
+            return True
+        return False
+
     async def stop(self) -> int:
         self.signal(signal.SIGTERM)
         return await self.end()
