@@ -30,11 +30,13 @@ def crest_step(S: Row, at: int, n: int, x: float) -> float:
     head = int(S[at + 1])
     size = int(S[at + 2])
     first = at + 3
+    S[at] = now + 1.0
     if size > 0 and S[first + n + head] <= now - n:
         head = head + 1 if head + 1 < n else 0
+        S[at + 1] = head
         size -= 1
-    S[at] = now + 1.0
-    if size == 0 or S[first + head] <= x:
+    top = S[first + head]
+    if size == 0 or top <= x:
         S[at + 1] = 0.0
         S[at + 2] = 1.0
         S[first] = x
@@ -43,15 +45,15 @@ def crest_step(S: Row, at: int, n: int, x: float) -> float:
     tail = head + size - 1
     if tail >= n:
         tail -= n
-    while S[first + tail] <= x:  # ends at the highest, which is higher than x
+    slot = first + tail
+    while S[slot] <= x:  # ends at the highest, which is higher than x
         size -= 1
-        tail = tail - 1 if tail > 0 else n - 1
-    tail = tail + 1 if tail + 1 < n else 0
-    S[first + tail] = x
-    S[first + n + tail] = now
-    S[at + 1] = head
+        slot = slot - 1 if slot > first else first + n - 1
+    slot = slot + 1 if slot + 1 < first + n else first
+    S[slot] = x
+    S[slot + n] = now
     S[at + 2] = size + 1.0
-    return S[first + head]
+    return top
 
 
 def crest_age(S: Row, at: int, n: int) -> float:

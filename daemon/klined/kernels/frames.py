@@ -9,7 +9,6 @@ of high - low.
 
 from collections.abc import Sequence
 
-from klined.kernels.oscillators import true_range
 from klined.kernels.rows import Row
 
 COUNT = 0  # closed bars of this timeframe
@@ -60,7 +59,9 @@ def bar_step(S: Row, at: int, time: float, opened: float, high: float, low: floa
     S[at + 5] = volume
     S[at + 8] = before
     S[at + 10] = close - before
-    S[at + 11] = true_range(high, low, before) if count > 0.0 else high - low
+    top = high if high > before else before  # the true range, without a call
+    bottom = low if low < before else before
+    S[at + 11] = top - bottom if count > 0.0 else high - low
     S[at + 12] = (high + low + close) / 3.0
     S[at + 13] = 0.5 * (high + low)
     S[at + 14] = time

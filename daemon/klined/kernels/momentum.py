@@ -46,8 +46,8 @@ def cci_step(S: Row, at: int, n: int, typical: float) -> float:
     if S[at] < n:
         return NAN
     deviation = 0.0
-    for slot in range(at + 2, at + 2 + n):
-        deviation += abs(S[slot] - mean)
+    for value in S[at + 2 : at + 2 + n]:
+        deviation += abs(value - mean)
     if deviation <= ROUNDING * n * abs(mean):
         return 0.0
     return (typical - mean) / (0.015 * (deviation / n))

@@ -26,7 +26,7 @@ Code = Sequence[Sequence[int]]
 # --- columns ----------------------------------------------------------------------------------------------------
 OP = 0
 AT = 1  # state in S
-OUT = 2  # first output in S; of WRITE the slot in `out`
+OUT = 2  # first output in S; of WRITE the first of N1 slots in `out`
 START = 3  # bars of its timeframe that must lie before the current one; of FRAME the bars it needs to be complete
 N1 = 4  # whole parameters
 N2 = 5
@@ -65,7 +65,8 @@ def plan_step(code: Code, C: Row, S: Row, bar: Sequence[float], out: Row) -> Non
             if not asleep and count > c[START]:
                 joins(op, c, C, S)
         elif op == WRITE:
-            out[c[OUT]] = S[c[A]] if ready else NAN
+            for k in range(c[N1]):
+                out[c[OUT] + k] = S[c[A] + k] if ready else NAN
         elif op == BASE:
             k = c[CONSTANT]
             bar_step(S, c[AT], bar[0] + C[k], bar[1], bar[2], bar[3], bar[4], bar[5])

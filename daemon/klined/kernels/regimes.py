@@ -48,12 +48,16 @@ def rank_among(S: Row, at: int, x: float) -> float:
     """Rank of `x` among five heights at S[at] with their shares at S[at + 5]."""
     if x <= S[at]:
         return 0.0 if x < S[at] or S[at + 4] > x else 0.5
-    for k in range(1, 5):
-        if x < S[at + k]:
-            span = S[at + k] - S[at + k - 1]
-            part = (x - S[at + k - 1]) / span if span > 0.0 else 0.0
-            return S[at + 4 + k] + (S[at + 5 + k] - S[at + 4 + k]) * part
-    return 1.0
+    upper = at + 1
+    while S[upper] <= x:
+        if upper == at + 4:
+            return 1.0
+        upper += 1
+    below = S[upper - 1]
+    span = S[upper] - below
+    part = (x - below) / span if span > 0.0 else 0.0
+    share = S[upper + 4]
+    return share + (S[upper + 5] - share) * part
 
 
 def markers_step(S: Row, at: int, x: float) -> None:
@@ -68,25 +72,31 @@ def markers_step(S: Row, at: int, x: float) -> None:
         S[slot] = x
         S[at + 6 + count] = count + 1.0
         return
-    if x < S[at + 3]:
-        S[at + 8] += 1.0
-        S[at + 7] += 1.0 if x < S[at + 2] else 0.0
-        S[at + 9] += 1.0
-        if x < S[at + 1]:
-            S[at + 1] = x
-    elif x < S[at + 4]:
-        S[at + 9] += 1.0
+    second = S[at + 7]
+    third = S[at + 8]
+    fourth = S[at + 9]
+    if x < S[at + 4]:
+        fourth += 1.0
+        S[at + 9] = fourth
+        if x < S[at + 3]:
+            third += 1.0
+            S[at + 8] = third
+            if x < S[at + 2]:
+                second += 1.0
+                S[at + 7] = second
+                if x < S[at + 1]:
+                    S[at + 1] = x
     elif x > S[at + 5]:
         S[at + 5] = x
     S[at + 10] += 1.0
     share = 0.25 * count
-    gap = 1.0 + share - S[at + 7]
+    gap = 1.0 + share - second
     if gap >= 1.0 or gap <= -1.0:
         marker_nudge(S, at + 2, gap)
-    gap = 1.0 + 2.0 * share - S[at + 8]
+    gap = 1.0 + 2.0 * share - third
     if gap >= 1.0 or gap <= -1.0:
         marker_nudge(S, at + 3, gap)
-    gap = 1.0 + 3.0 * share - S[at + 9]
+    gap = 1.0 + 3.0 * share - fourth
     if gap >= 1.0 or gap <= -1.0:
         marker_nudge(S, at + 4, gap)
 

@@ -169,6 +169,17 @@ def sum_step(S: Row, at: int, n: int, x: float) -> float:
 
 def mean_step(S: Row, at: int, n: int, x: float) -> float:
     """Mean of the last n values; first value with the n-th `x`. State of `sum_step`: half the work of `sma_step`."""
+    cursor = int(S[at])
+    if n <= cursor < n + n - 1:  # as in `sum_step`, whose call would cost as much
+        slot = at + 2 + cursor - n
+        old = S[slot]
+        S[slot] = x
+        total = S[at + 1] + (x - old)
+        S[at] = cursor + 1.0
+        if abs(total) < OUTWEIGHED * abs(old):
+            return sum_recount(S, at, n) / n
+        S[at + 1] = total
+        return total / n
     return sum_step(S, at, n, x) / n
 
 

@@ -18,6 +18,7 @@ class Coder:
         self.blocks = {0: 0}  # where the bar of each timeframe stands
         self.needs: dict[int, int] = {0: 1}  # bars of each timeframe until all of it is there
         self.known: dict[tuple[object, ...], int] = {}
+        self.only: set[int] = set()  # places of what is the one output of its row
 
     def in_bars(self, minutes: int, count: int, *, late: bool) -> int:
         """Bars of the plan that `count` bars of a timeframe take; `late`: joined at the worst moment."""
@@ -46,6 +47,8 @@ class Coder:
             self.rows[minutes].append(row)
             self.needs[minutes] = max(self.needs[minutes], start + 1)
             self.known[key] = out
+            if outputs == 1:
+                self.only.add(out)
         return self.known[key]
 
     def row(
@@ -60,6 +63,28 @@ class Coder:
         inputs: tuple[int, ...] = (),
     ) -> tuple[int, ...]:
         return (code, at, out, start, *wholes, *ROW[len(wholes) : 3], constant, *inputs, *ROW[len(inputs) : 5])
+
+    def written(self, places: list[int]) -> list[tuple[int, ...]]:
+        """Rows that write what stands at `places`, which are moved side by side wherever nothing holds them."""
+        first = self.room(len(places))
+        moved = {place: first + slot for slot, place in reversed(list(enumerate(places))) if place in self.only}
+        for rows in self.rows.values():
+            rows[:] = [
+                (
+                    *row[: op.OUT],
+                    moved.get(row[op.OUT], row[op.OUT]),
+                    *row[op.START : op.A],
+                    *(moved.get(at, at) for at in row[op.A :]),
+                )
+                for row in rows
+            ]
+        runs: list[list[int]] = []  # slot, place, length
+        for slot, place in enumerate(moved.get(place, place) for place in places):
+            if runs and sum(runs[-1][1:]) == place:
+                runs[-1][2] += 1
+            else:
+                runs.append([slot, place, 1])
+        return [self.row(op.WRITE, out=slot, wholes=(size,), inputs=(place,)) for slot, place, size in runs]
 
     def room(self, size: int) -> int:
         at = self.size

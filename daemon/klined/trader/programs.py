@@ -74,14 +74,14 @@ class _Builder(Coder):
         self.source = ""
 
     def build(self, features: Sequence[Declaration]) -> Program:
-        results, writes = [], []
-        for slot, feature in enumerate(features):
+        results, places = [], []
+        for feature in features:
             self.source = feature.source
             value = self.solid(self.value(feature.node, 0))
             if value.place < 0:
                 raise fault(feature.source, 1, "a number is no feature")
             self.needs[value.minutes] = max(self.needs[value.minutes], value.first + 1)
-            writes.append(self.row(op.WRITE, out=slot, inputs=(value.place,)))
+            places.append(value.place)
             results.append(
                 Result(
                     feature.name,
@@ -92,6 +92,7 @@ class _Builder(Coder):
                     value.high if isfinite(value.high) else None,
                 )
             )
+        writes = self.written(places)
         code: list[tuple[int, ...]] = []
         for minutes in sorted(self.rows, reverse=True):
             at = self.blocks[minutes]
