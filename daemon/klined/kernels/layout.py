@@ -84,6 +84,7 @@ STOP_OF = 32  # ENTRY_TIME of the position that the following three belong to
 STOP_TRAIL_AT = 33  # price of the trailing stop; only ever moves towards the market
 STOP_SIGMA_AT = 34  # SIGMA when the position was opened
 STOP_ARMED = 35  # 1 once the price went far enough for the break-even stop
+REPRICED = 36  # limit orders in a row that ended unfilled, signed by their side
 NQ = 40
 
 # --- M: market of one symbol ------------------------------------------------------------------------------------

@@ -31,10 +31,8 @@ class Admission:
             return "-1121 Invalid symbol."
         if intent.client_id in waiting:
             return "-2010 Duplicate order sent." if self._ledger.spot else "-4116 ClientOrderId is duplicated."
-        if intent.kind not in {OrderKind.MARKET, OrderKind.STOP}:
-            return f"-1116 Invalid orderType: this exchange takes market and stop orders, not {intent.kind}."
-        if (intent.kind is OrderKind.STOP) != (intent.price is not None):
-            return "-1102 A stop order needs a price, a market order must not have one."
+        if (intent.kind is OrderKind.MARKET) != (intent.price is None):
+            return "-1102 A limit or stop order needs a price, a market order must not have one."
         bar = bars[index]
         if bar is None:
             return f"no bar of {intent.symbol} was seen yet, so there is no price to trade at"
@@ -53,7 +51,9 @@ class Admission:
         failure = check(self._listed[index], wish)
         if failure is not None:
             return str(failure)
-        if intent.price is not None and (intent.price >= last if intent.quantity < 0 else intent.price <= last):
+        if intent.kind is not OrderKind.STOP or intent.price is None:
+            return None
+        if intent.price >= last if intent.quantity < 0 else intent.price <= last:
             return "-2021 Order would immediately trigger."
         return None
 

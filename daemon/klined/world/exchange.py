@@ -3,7 +3,7 @@
     submit ─▶ Denied                                        filters, funds, margin
        ├────▶ Accepted ─ on_batch ─▶ Traded [Ended]         market: the next bar's open; the rest expires at its close
        │                      ├────▶ Funded, Liquidated     perpetuals
-       │                      └────▶ Traded                 stop: when a bar reaches it
+       │                      └────▶ Traded                 stop: when a bar reaches it; limit: when one goes through it
        └────▶ Accepted, Traded                              Cause.FLATTEN: at once, around the last close
 
 What a bar does is `klined.kernels.fills`; this class keeps orders, the ledger and their order in time. Deterministic:
@@ -48,12 +48,13 @@ from klined.errors import StateError
 from klined.world.admission import Admission
 from klined.world.ledger import Ledger
 from klined.world.margin import funding_times
-from klined.world.matching import SATOSHI, Execution, Friction, Matching
+from klined.world.matching import SATOSHI, Execution, Friction, Matching, WouldTakeError
 from klined.world.orders import Order, Orders
 
 Rates = Callable[[str, int], float | None]
 """The funding rate of a symbol at a funding time in ms, None when none is known."""
 
+LIMITS = frozenset({OrderKind.LIMIT, OrderKind.POST_ONLY})
 BOOKS = "books"  # key of the row that holds all but orders
 
 
@@ -143,7 +144,7 @@ class Exchange:
     def account(self) -> Account:
         """The truth at the last batch; one position per symbol, flat ones too."""
         orders = tuple(
-            OpenOrder(client_id, order.intent.symbol, order.intent.quantity, ZERO, order.intent.kind)
+            OpenOrder(client_id, order.intent.symbol, order.intent.quantity, order.filled, order.intent.kind)
             for client_id, order in self._orders.open.items()
         )
         return Account(self._clock_ms, dict(self._ledger.balances), self._ledger.positions(), orders)
@@ -243,7 +244,8 @@ class Exchange:
 
     def _book(self, index: int, client_id: str, done: Execution, time_ms: int) -> Fill:
         instrument = self._listed[index]
-        fee = abs(done.quantity) * done.price * instrument.taker_fee if done.fee is None else done.fee
+        rate = instrument.maker_fee if done.maker else instrument.taker_fee
+        fee = abs(done.quantity) * done.price * rate if done.fee is None else done.fee
         self._ledger.trade(index, done.quantity, done.price, fee)
         self._trades += 1
         self._mirror()
@@ -256,6 +258,7 @@ class Exchange:
             fee=fee,
             fee_asset=instrument.quote,
             time_ms=time_ms,
+            maker=done.maker,
         )
 
     # --- one batch ---------------------------------------------------------------------------------------------------
@@ -291,11 +294,18 @@ class Exchange:
                     news.extend(self._finish(order, index, done, bar.open_time_ms if bar else batch.close_time_ms))
             if bar is None:
                 continue
+            resting = [order for order in waiting if order.intent.kind in LIMITS]
+            adverse = [order for order in resting if self._comes_first(order, index, bar)] if resting else resting
+            for order in adverse:
+                news.extend(self._limit(order, index, bar, batch.close_time_ms - 1))
             news.extend(self._fund(index, bar, bar.open_time_ms + 1, batch.close_time_ms))
             news.extend(self._liquidate(index, bar, batch.close_time_ms - 1))
             for order in waiting:
                 if order.intent.kind is OrderKind.STOP:
                     news.extend(self._stop(order, index, bar, batch.close_time_ms - 1))
+            for order in resting:
+                if order not in adverse:
+                    news.extend(self._limit(order, index, bar, batch.close_time_ms - 1))
         return news
 
     def _fund(self, index: int, bar: Bar, after_ms: int, until_ms: int) -> list[News]:
@@ -337,6 +347,38 @@ class Exchange:
             return self._finish(order, index, None, time_ms, "expired: nothing to reduce")
         done = self._matching.stop(index, quantity, intent.price or ZERO, bar, time_ms)
         return [] if done is None else self._finish(order, index, done, time_ms)
+
+    def _comes_first(self, order: Order, index: int, bar: Bar) -> bool:
+        """Whether a limit order meets the open or the adverse side of the bar: it adds to the position, or takes."""
+        intent = order.intent
+        if self._ledger.quantity(index) * intent.quantity >= 0:
+            return True
+        return not order.met and self._matching.crosses(index, intent.quantity, intent.price or ZERO, bar)
+
+    def _limit(self, order: Order, index: int, bar: Bar, time_ms: int) -> list[OrderNews]:
+        """A limit order rests on with what the bar left of it."""
+        intent, left = order.intent, order.intent.quantity - order.filled
+        quantity = self._allowed(index, replace(intent, quantity=left))
+        if not quantity:
+            return self._finish(order, index, None, time_ms, "expired: nothing to reduce")
+        post_only = intent.kind is OrderKind.POST_ONLY
+        try:
+            done = self._matching.limit(
+                index, quantity, intent.price or ZERO, bar, time_ms, fresh=not order.met, post_only=post_only
+            )
+        except WouldTakeError:
+            return self._finish(order, index, None, time_ms, "expired: post-only, and it would take")
+        if done is None:
+            if not order.met:
+                self._orders.keep(replace(order, met=True))
+                self._changed = True
+            return []
+        fill = self._book(index, intent.client_id, done, time_ms)
+        rests = done.quantity != left
+        self._orders.keep(replace(order, fills=(*order.fills, fill), met=True, open=rests))
+        self._changed = True
+        self._active = bool(self._orders.open or self._held)
+        return [Traded(fill)]
 
     def _mirror(self) -> None:
         """Tell the matching what the ledger holds."""

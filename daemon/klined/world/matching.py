@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from decimal import ROUND_DOWN, Decimal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from klined.domain import Bar, Instrument
 from klined.kernels import layout as at
@@ -19,12 +20,14 @@ from klined.kernels.fills import (
     NOUT,
     ORDER,
     STOPPED,
+    bar_sigma,
     flatten_step,
     funding_step,
     liquidation_step,
     market_step,
     stop_step,
 )
+from klined.kernels.limits import CROSSED, MADE, NOTHING, crosses, limit_step
 from klined.kernels.rows import Block, write_market
 
 SATOSHI = Decimal("1e-8")
@@ -44,7 +47,12 @@ class Execution(Struct, frozen=True):
 
     quantity: Decimal  # signed
     price: Decimal
-    fee: Decimal | None  # None: the taker's fee of the notional, for the ledger to compute exactly
+    fee: Decimal | None  # None: the fee of the notional, for the ledger to compute exactly
+    maker: bool = False
+
+
+class WouldTakeError(Exception):
+    """A post-only order would have taken."""
 
 
 class Matching:
@@ -122,6 +130,28 @@ class Matching:
             bar.open, bar.high, bar.low, bar.volume, float(time_ms), self._o,
         )  # fmt: skip
         return self._decode(index, STOPPED)
+
+    def crosses(self, index: int, quantity: Decimal, price: Decimal, bar: Bar) -> bool:
+        """Whether a limit order meets the other side of the book at the bar's open."""
+        return crosses(self._M[index], float(quantity), float(price), bar.open, bar_sigma(bar.open, bar.high, bar.low))
+
+    def limit(
+        self, index: int, quantity: Decimal, price: Decimal, bar: Bar, time_ms: int, *, fresh: bool, post_only: bool
+    ) -> Execution | None:
+        """A limit order in a bar; None when nothing of it fills.
+
+        Raises:
+            WouldTakeError: it is post-only and meets the other side of the book at the open.
+        """
+        lots = float(quantity / self._instruments[index].lot)
+        what = limit_step(
+            self._A, self._Q[index], self._M[index], lots, float(price), float(fresh), float(post_only),
+            bar.open, bar.high, bar.low, bar.volume, float(time_ms), self._o,
+        )  # fmt: skip
+        if what == CROSSED:
+            raise WouldTakeError
+        done = None if what == NOTHING else self._decode(index, ORDER)
+        return done if done is None else replace(done, maker=what == MADE)
 
     def liquidation(self, index: int, bar: Bar, time_ms: int) -> Execution | None:
         """The venue closing the position, when the bar's adverse extreme reaches the liquidation price."""

@@ -5,11 +5,12 @@ has a slot in a ring and is dumped under its slot's key, so the durable rows are
 """
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 
 import msgspec
 from msgspec import Struct
 
-from klined.domain import Fill, Intent
+from klined.domain import ZERO, Fill, Intent
 
 ORDERS_KEPT = 1024
 PREFIX = "order/"
@@ -23,6 +24,12 @@ class Order(Struct, frozen=True):
     fills: tuple[Fill, ...] = ()
     ended: str | None = None  # why the rest will not trade
     open: bool = True
+    met: bool = False  # whether a limit order has seen a bar: it can no longer take at an open
+
+    @property
+    def filled(self) -> Decimal:
+        """Base quantity executed so far, signed."""
+        return sum((fill.quantity for fill in self.fills), ZERO)
 
 
 _encode = msgspec.json.Encoder().encode
