@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from klined.domain import Bar, MarketKind
 from klined.world.filters import default_instrument
-from klined.world.markets import BLOCK, COLUMNS, GBM, Climate, Market, generated_funding
+from klined.world.markets import BLOCK, GBM, Climate, Market, generated_funding
+from klined.world.tables import COLUMNS
 
 START_MS = 1_735_689_600_000  # a Wednesday, 00:00 UTC
 MINUTE_MS = 60_000

@@ -62,6 +62,9 @@ VERBS = {
     "sim": Verb("Research", "sim", "prove it against faults and kills, by seed", "klined sim --seeds 1000"),
     "record": Verb("Research", "record", "store a feed's raw frames", "klined record frames.jsonl.gz --minutes 60"),
     "features": Verb("Research", "features", "list, show or check what a policy may see", "klined features show rsi"),
+    "market": Verb(
+        "Research", "market", "make markets, and tell real ones from random walks", "klined market check ETHUSDT-1m.csv.gz"
+    ),
     "state": Verb("Keep", "state", "show, backup or restore the state directory", "klined state backup state.bak"),
     "service": Verb("Keep", "service", "systemd units: install, uninstall or show them", "klined service install eth"),
 }

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from klined.domain import Bar, Batch, MarketKind
 from klined.world.dice import Dice, Floats
 from klined.world.filters import default_instrument, typical_price
+from klined.world.tables import CLOSE, on_tick, shaped
 
 BLOCK = 1024  # bars made at a time
-COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume")
 MINUTE_MS = 60_000
 WEEK_MINUTES = 7 * 24 * 60
 MONDAY_MINUTES = 4 * 24 * 60  # the epoch began on a Thursday
@@ -85,7 +85,7 @@ class Market:
         self._climate = climate
         self._weather = _Weather(seed, interval_ms, climate)
         self._paths = [
-            _Path(seed, symbol, interval_ms, _start(symbol, prices), _tick(symbol, prices, ticks), climate)
+            _Path(seed, symbol, interval_ms, start_price(symbol, prices), tick_of(symbol, prices, ticks), climate)
             for symbol in self.symbols
         ]
         self._blocks = 0
@@ -96,7 +96,7 @@ class Market:
         return next(self._stream)
 
     def arrays(self, count: int) -> dict[str, Floats]:
-        """The first `count` bars of each symbol, shape (count, 6), columns `COLUMNS`; of a market not yet begun.
+        """The first `count` bars of each symbol, shape (count, 6), columns `tables.COLUMNS`; of a market not yet begun.
 
         Raises:
             RuntimeError: bars were already taken; make a new Market with the same seed.
@@ -153,8 +153,7 @@ class _Weather:
         slow, self._slow = _persistent(
             draw.normal(2, first), self._slow, climate.slow_sigma, climate.slow_half_life / self._minutes
         )
-        minute = (opens_ms // MINUTE_MS - MONDAY_MINUTES) % WEEK_MINUTES
-        season = _rhythm(minute.astype(np.float64), climate.rhythm)
+        season = rhythm(opens_ms, climate.rhythm)
         level = regime * np.exp(slow) * season
         jump = _jumps(climate, self._minutes, draw.uniform(4, first), draw.uniform(5, first))
         sigma = climate.sigma * sqrt(self._minutes) * level
@@ -183,7 +182,7 @@ class _Path:
         self._minutes = interval_ms / MINUTE_MS
         self._tick = tick
         self._start, self._away = log(price), 0.0
-        self._close = _on_tick(np.array([price]), tick)[0]
+        self._close = on_tick(np.array([price]), tick)[0]
         self._fast = self._trend = 0.0
         self._volume = climate.turnover * self._minutes / price
 
@@ -205,24 +204,10 @@ class _Path:
         self._away = away[-1]
         excited = climate.coupling * fast + climate.reaction * np.minimum(np.abs(shock), 8.0)
         volume = self._volume * sky.activity * np.exp(excited + climate.volume_noise * draw.normal(8, first))
-        return self._bars(first, opens_ms, np.exp(self._start + np.array(away)), sigma, volume)
-
-    def _bars(self, first: int, opens_ms: NDArray[np.int64], prices: Floats, sigma: Floats, volume: Floats) -> Floats:
-        """Tick-rounded bars; within a bar the extremes are those of a Brownian bridge from open to close."""
-        tick, draw = self._tick, self._draw
-        close = _on_tick(prices, tick)
-        before = np.concatenate(([self._close], close[:-1]))
-        self._close = float(close[-1])
-        jitter = np.floor(draw.uniform(10, first) * 3.0) - 1.0  # most markets reopen within a tick
-        open_ = np.maximum(_on_tick(before + jitter * tick, tick), tick)
-        move = np.log(close / open_)
-        span = -2.0 * sigma * sigma
-        top = 0.5 * (move + np.sqrt(move * move + span * np.log(draw.uniform(11, first))))
-        bottom = 0.5 * (move - np.sqrt(move * move + span * np.log(draw.uniform(12, first))))
-        high = np.maximum(_on_tick(open_ * np.exp(top), tick), np.maximum(open_, close))
-        low = np.minimum(_on_tick(open_ * np.exp(bottom), tick), np.minimum(open_, close))
-        columns = (opens_ms.astype(np.float64), open_, high, np.maximum(low, tick), close, np.round(volume, 3))
-        return np.stack(columns, axis=1)
+        prices = np.exp(self._start + np.array(away))
+        bars = shaped(opens_ms, self._close, prices, sigma, volume, self._tick, draw, first)
+        self._close = float(bars[-1, CLOSE])
+        return bars
 
 
 def _persistent(shocks: Floats, before: float, sigma: float, half_life: float) -> tuple[Floats, float]:
@@ -241,31 +226,25 @@ def _jumps(climate: Climate, minutes: float, whether: Floats, size: Floats) -> F
     return np.where(happens, climate.jump_sigmas / sqrt(minutes) * laplace, 0.0)
 
 
-def _rhythm(minute: Floats, strength: float) -> Floats:
+def rhythm(opens_ms: NDArray[np.int64], strength: float) -> Floats:
     """Volatility by minute of the UTC week, mean about 1: two humps a day, quiet weekends."""
+    minute = ((opens_ms // MINUTE_MS - MONDAY_MINUTES) % WEEK_MINUTES).astype(np.float64)
     day = 2.0 * pi * minute / 1440.0
     humps = 0.30 * np.cos(day - 2.0 * pi * 15.0 / 24.0) + 0.12 * np.cos(2.0 * day - 4.0 * pi * 8.5 / 24.0)
     weekend = np.where(minute >= 5 * 1440.0, -0.25, 0.1)
     return 1.0 + strength * (humps + weekend)
 
 
-def _on_tick(price: Floats, tick: float) -> Floats:
-    """Nearest tick, at least one. Division by a whole number, so that 0.01 steps print as such."""
-    per_unit = round(1.0 / tick) if tick < 1.0 else 0
-    ticks = np.maximum(np.round(price / tick), 1.0)
-    return ticks / per_unit if per_unit else ticks * tick
-
-
-def _start(symbol: str, prices: Mapping[str, float] | None) -> float:
+def start_price(symbol: str, prices: Mapping[str, float] | None) -> float:
     return (prices or {}).get(symbol) or typical_price(symbol)
 
 
-def _tick(symbol: str, prices: Mapping[str, float] | None, ticks: Mapping[str, float] | None) -> float:
+def tick_of(symbol: str, prices: Mapping[str, float] | None, ticks: Mapping[str, float] | None) -> float:
     given = (ticks or {}).get(symbol)
     if given is not None:
         return given
     kind = MarketKind.PERP if ":" in symbol else MarketKind.SPOT
-    return float(default_instrument(symbol, kind, _start(symbol, prices)).tick)
+    return float(default_instrument(symbol, kind, start_price(symbol, prices)).tick)
 
 
 def generated_funding(seed: int) -> Callable[[str, int], float]:
