@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from klined import __version__
 from klined.errors import ConfigError, KlinedError
@@ -63,7 +63,10 @@ VERBS = {
     "record": Verb("Research", "record", "store a feed's raw frames", "klined record frames.jsonl.gz --minutes 60"),
     "features": Verb("Research", "features", "list, show or check what a policy may see", "klined features show rsi"),
     "market": Verb(
-        "Research", "market", "make markets, and tell real ones from random walks", "klined market check ETHUSDT-1m.csv.gz"
+        "Research",
+        "market",
+        "make markets, and tell real ones from random walks",
+        "klined market check ETHUSDT-1m.csv.gz",
     ),
     "state": Verb("Keep", "state", "show, backup or restore the state directory", "klined state backup state.bak"),
     "service": Verb("Keep", "service", "systemd units: install, uninstall or show them", "klined service install eth"),
@@ -71,7 +74,13 @@ VERBS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with our tone: one sentence and the way to help."""
+    """argparse with our tone: one sentence and the way to help. Knows the parsers of its actions, such as `check`."""
+
+    actions: Any = None
+
+    def add_subparsers(self, **told: Any) -> Any:
+        self.actions = super().add_subparsers(**told)
+        return self.actions
 
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message}; see: {self.prog} --help", file=sys.stderr)
@@ -122,6 +131,9 @@ def _parser(name: str, add_arguments: Callable[[Parser], None] | None) -> Parser
     parser = Parser(prog=f"klined {name}", description=description, epilog=example, allow_abbrev=False)
     if add_arguments is not None:
         add_arguments(parser)
+    for action in parser.actions.choices.values() if parser.actions else ():
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+        action.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="tracebacks")
     return _options(parser, first=False)
 
 

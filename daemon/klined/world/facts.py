@@ -80,7 +80,7 @@ def stylised_facts(bars: Floats) -> Report:
     moves = np.clip(returns, -size.max(), size.max())
     facts = (
         *_tails(returns),
-        _telling("clusters over 1 bar", _echo(size, 1), 0.12, 0.7, "correlation of a return's size with the one before"),
+        _telling("clusters over 1 bar", _echo(size, 1), 0.12, 0.7, "of a return's size with the one before"),
         _telling("clusters over 10 bars", _echo(size, 10), 0.08, 0.6, "and with that ten bars before"),
         _telling("clusters over 60 bars", _echo(size, LONG), 0.05, 0.5, "and sixty before: it fades slowly"),
         _telling("volume follows the move", _alike(volume, size), 0.25, 0.9, "correlation of volume with size"),
