@@ -23,7 +23,9 @@ from klined.kernels import layout as at
 from klined.ports import Choice
 from klined.runtime.daemon import PAUSED, Daemon
 from klined.runtime.flatten import FLAG
+from klined.simulation.disk import SimJournal
 from klined.simulation.life import Mutation
+from klined.simulation.power import FileDisk
 from klined.simulation.stream import SimFeed
 from klined.trader.executor import Patience
 from klined.trader.orders import Closed, Order
@@ -188,6 +190,26 @@ def trades_on_refilled_bars(daemon: Daemon) -> None:
     daemon.trader.show = blind  # type: ignore[method-assign]
 
 
+def restores_its_indicators_cold(daemon: Daemon) -> None:
+    """Indicators warm up again by themselves."""
+    engine = daemon.trader.engine
+    load = engine.load
+
+    def cold(raw: bytes) -> None:
+        load(raw)
+        engine.features.array.fill(0.0)
+
+    engine.load = cold  # type: ignore[method-assign]
+
+
+def does_not_wait_for_the_disk(daemon: Daemon) -> None:
+    """A commit is quick when nobody waits for the disk."""
+    assert isinstance(daemon.journal, SimJournal)
+    disk = daemon.journal._disk
+    if isinstance(disk, FileDisk):
+        disk.synced = False
+
+
 def adopts_the_first_look(daemon: Daemon) -> None:
     """The exchange's account is the truth, whenever it is read."""
     trader = daemon.trader
@@ -224,5 +246,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(trusts_its_books_after_a_restart, {"I5", "I6", "I7", "I1", "I15"}, 40),
     Wrong(counts_no_unknown_order, {"I1", "I2"}, 100),
     Wrong(trades_on_refilled_bars, {"I8"}, 10),
-    Wrong(adopts_the_first_look, {"I5", "I7"}, 20),
+    Wrong(restores_its_indicators_cold, {"I9"}, 5),
+    Wrong(does_not_wait_for_the_disk, {"I1", "I5", "I6", "I7", "I9", "I12", "I13"}, 40),
+    Wrong(adopts_the_first_look, {"I5", "I7"}, 60),
 )

@@ -40,7 +40,7 @@ def test_failing_seed_shrinks_to_a_few_faults_that_still_fail() -> None:
     smaller, runs = shrink(schedule, {"I4"}, retries_with_the_same_id)
     assert "I4" in outcome.invariants
     assert len(smaller.faults) <= 3 < len(schedule.faults)
-    assert smaller.faults[0].channel in {"post", "net"}
+    assert {fault.channel for fault in smaller.faults} & {"post", "net"}
     assert runs < 100
     assert "I4" in simulate(smaller, retries_with_the_same_id).invariants
     assert simulate(smaller).violations == ()

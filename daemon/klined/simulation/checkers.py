@@ -6,29 +6,36 @@ I3  no order leaves before its intent is durable         I11  paused or halted, 
 I4  no order is sent twice                               I12  no restart forgets limits, losses, pauses
 I5  the journal knows every execution                    I13  client ids are unique and well-formed
 I6  "flat" means that the exchange is flat               I15  once the faults end, trading goes on
+I9  restored indicators are those of a run without end, bit for bit
 
 They look at the exchange's own ledger, at what the journal holds, and at the process only to learn what it knew.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import ROUND_DOWN, Decimal
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from klined.domain import ZERO, Cause, Fill, Intent, Purpose, Reason, Record
+from msgspec.structs import replace
+
+from klined.domain import ZERO, Batch, Cause, Fill, Intent, Purpose, Reason, Record, Recovered
 from klined.kernels import layout as at
 from klined.simulation.disk import Disk
 from klined.simulation.exchange import BALANCE, Exchange
 from klined.simulation.market import BAR_MS
 from klined.simulation.world import World
+from klined.trader.engine import Engine
+from klined.trader.plans import ORIGINAL
 
 if TYPE_CHECKING:
     from klined.simulation.life import Life
     from klined.simulation.wire import SimVenue
 
 CLIENT_ID = re.compile(r"^[.A-Z:/a-z0-9_-]{1,36}$")
+WARMUP_BARS = 10
+PLAN = replace(ORIGINAL, warmup_bars=WARMUP_BARS)  # of the simulated daemon
 LATE_MS = 6_000  # from a close to its order: what the gate allows, and a second
 EXCESS = Decimal("1.3")  # of the exposure allowed, for what the price does between decision and execution
 EXACT = Decimal("1e-8")
@@ -37,6 +44,14 @@ MEMORY = (at.PEAK, at.DAY, at.DAY_EQUITY, at.WEEK, at.WEEK_EQUITY, at.LOSSES, at
           at.TRADES_HOUR, at.TRADES_DAY, at.TURNOVER_DAY, at.FEES_DAY, at.HALT, at.REDUCING)  # fmt: skip
 """What of the account row no restart may change."""
 _memory_of: Callable[["memoryview[float]"], tuple[float, ...]] = itemgetter(*MEMORY)
+
+
+class Moment(NamedTuple):
+    """What a snapshot holds: the limits' memory, and the first `seen` of the batches `shown` in this life."""
+
+    risk: tuple[float, ...]
+    shown: Sequence[Batch]
+    seen: int
 
 
 class Checkers:
@@ -53,6 +68,9 @@ class Checkers:
         self._flat_s = -1.0  # when the daemon last said that it is flat
         self._decided: dict[tuple[str, int], set[str]] = {}
         self._memory: tuple[float, ...] | None = None  # of the last durable record
+        self._torn: tuple[tuple[int, int], Moment] | None = None  # number and time of a record that may be durable
+        self._oracle: Engine | None = None  # indicators that saw every durable bar, and were never restored
+        self._kept = 0  # how many of this life's batches it saw
         exchange.on_fill = self._filled
 
     def posted(self, intent: Intent, venue: "SimVenue") -> None:
@@ -72,20 +90,46 @@ class Checkers:
         if self._opens(intent):
             self._judge_mode(intent)
 
-    def durable(self, record: Record, risk: tuple[float, ...]) -> None:
+    def durable(self, record: Record, moment: Moment) -> None:
         """A record was committed, with a snapshot of that moment."""
-        self._memory = risk
+        self._keep(moment)
         for event in record.events:
             if event.level in {"warning", "error"}:
                 self._world.note("daemon", event.name, *(str(value) for value in event.data.values()))
 
-    def restored(self, risk: tuple[float, ...], *, fresh: bool) -> None:
-        """A start read the snapshot: what limits trading is as the last life left it."""
-        if self._memory is None or fresh:
+    def torn(self, record: Record, moment: Moment) -> None:
+        """Power failed while a record was being committed: it is there, or it is not."""
+        self._torn = (record.seq, record.time_ms), moment
+
+    def restored(self, life: "Life", recovered: Recovered) -> None:
+        """A start read the snapshot: limits and indicators are as the last life left them."""
+        head = self._disk.link.execute("SELECT seq, time_ms FROM head").fetchone()
+        if self._torn is not None and self._torn[0] == head:
+            self._world.note("disk.kept", "the record that was being written is there")
+            self._keep(self._torn[1])
+        self._torn, self._kept = None, 0
+        if recovered.snapshot is None:
+            self._oracle = None
             return
-        for slot, was, now in zip(MEMORY, self._memory, risk, strict=True):
-            if was != now:
-                self._world.violate("I12", f"account slot {slot} was {was} before the restart and is {now}")
+        trader = life.daemon.trader
+        if self._memory is not None:
+            for slot, was, now in zip(MEMORY, self._memory, risk_memory(trader.book.A.row[0]), strict=True):
+                if was != now:
+                    self._world.violate("I12", f"account slot {slot} was {was} before the restart and is {now}")
+        if self._oracle is not None and self._oracle.dump() != trader.engine.dump():
+            self._world.violate("I9", f"indicators after {self._oracle.bars} bars are not those of a run without end")
+
+    def _keep(self, moment: Moment) -> None:
+        """What a restart must find. The oracle sees at a stretch what the lives saw piece by piece."""
+        self._memory = moment.risk
+        if self._oracle is None:
+            self._oracle = Engine(PLAN, len(self._exchange.instruments))
+        oracle = self._oracle
+        for batch in moment.shown[self._kept : moment.seen]:
+            for i, bar in enumerate(batch.bars):
+                if bar is not None:
+                    oracle.step(i, bar)
+        self._kept = moment.seen
 
     def started(self, life: "Life") -> None:
         """A start is complete."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klined.config.settings import Settings
-from klined.domain import Instrument, MarketKind, Recovered
+from klined.domain import Batch, Instrument, MarketKind, Recovered
 from klined.errors import KlinedError
 from klined.ports import Choice
 from klined.runtime.assembly import make_trader
@@ -25,7 +25,7 @@ from klined.runtime.observing import Bus
 from klined.runtime.outbox import Outbox
 from klined.runtime.pipeline import Pipeline
 from klined.runtime.reconciling import Reconciling
-from klined.simulation.checkers import Checkers, risk_memory
+from klined.simulation.checkers import PLAN, WARMUP_BARS, Checkers, Moment, risk_memory
 from klined.simulation.disk import Disk, SimJournal
 from klined.simulation.exchange import Exchange
 from klined.simulation.loop import Killed, SimLoop
@@ -37,9 +37,7 @@ from klined.simulation.world import World
 from klined.trader.plans import ORIGINAL
 from klined.world.filters import default_instrument
 
-WARMUP_BARS = 10
 INSTALLATION = "sim000"
-PLAN = msgspec.structs.replace(ORIGINAL, warmup_bars=WARMUP_BARS)
 FUNERAL_TURNS = 200
 RECONCILE_S = (180.0, 300.0, 600.0)  # one of them
 REGULAR = 7  # bars after which the policy goes from flat to long or back, whatever its whim
@@ -105,7 +103,9 @@ class Life:
         self.clock = SimClock(world)
         self.feed = SimFeed(world, around.market, around.timeline, around.wire, self.clock.now_ms)
         self.venue = SimVenue(world, around.exchange, around.timeline, self.clock, around.checkers)
-        self.journal = SimJournal(around.disk, lambda record: around.checkers.durable(record, self._risk()))
+        checkers = around.checkers
+        self.shown: list[Batch] = []  # to the indicators, in this life
+        self.journal = SimJournal(around.disk, self._moment, checkers.durable, checkers.torn)
         self.daemon = self._assemble(instruments, Whim(world, len(instruments)))
         self._asked: set[asyncio.Task[Any]] = set()
         if around.mutation is not None:
@@ -168,12 +168,19 @@ class Life:
         around, clock, journal, venue, feed = self.around, self.clock, self.journal, self.venue, self.feed
         trader = make_trader(around.settings, instruments, policy, PLAN, INSTALLATION, patient=True)
         trader.gate.trust(verified=True)
+        show = trader.show
+
+        def shown(batch: Batch) -> None:
+            show(batch)
+            self.shown.append(batch)
+
+        trader.show = shown  # type: ignore[method-assign]  # to compare with indicators that saw all of it at a stretch
         freezer = Freezer(around.settings, trader=trader, policy=policy, venue=venue, clock=clock, bars=None)
         restore = freezer.restore
 
         def restored(recovered: Recovered) -> None:
             restore(recovered)
-            around.checkers.restored(self._risk(), fresh=recovered.snapshot is None)
+            around.checkers.restored(self, recovered)
 
         freezer.restore = restored  # type: ignore[method-assign]  # to look at what a restart remembers
         bus = Bus(())
@@ -220,8 +227,9 @@ class Life:
         self.around.world.note("ready", self.loop.turns)
         self.around.checkers.started(self)
 
-    def _risk(self) -> tuple[float, ...]:
-        return risk_memory(self.daemon.trader.book.A.row[0])
+    def _moment(self) -> Moment:
+        """What a snapshot of now holds."""
+        return Moment(risk_memory(self.daemon.trader.book.A.row[0]), self.shown, len(self.shown))
 
 
 @cache

@@ -15,7 +15,7 @@ import structlog
 from msgspec import Struct
 
 from klined.domain import Mode
-from klined.errors import KlinedError
+from klined.errors import KlinedError, StateError
 from klined.runtime.daemon import EXIT_OK, Daemon
 from klined.runtime.flatten import FLAG
 from klined.runtime.loop import Deadlock
@@ -25,6 +25,7 @@ from klined.simulation.exchange import DAY_S, Exchange
 from klined.simulation.life import Life, Mutation, Surroundings, Whim, instruments_of, settings_of
 from klined.simulation.loop import Killed
 from klined.simulation.market import Market
+from klined.simulation.power import FileDisk
 from klined.simulation.schedule import BAR_S, Fault, Schedule, Timeline
 from klined.simulation.stream import Wire
 from klined.simulation.world import World
@@ -32,7 +33,8 @@ from klined.simulation.world import World
 LIVES_MAX = 60
 END_S = 1_800.0  # after the last bar everything must be over
 SUPERVISOR_S = 5.0  # RestartSec of the service manager
-EXCUSES = frozenset({"disk.full", "disk.readonly", "net.dark", "read.fail"})
+POWER_S = 250.0  # how long a failing power waits for a transaction
+EXCUSES = frozenset({"disk.full", "disk.readonly", "disk.busy", "net.dark", "read.fail"})
 EXCUSED_S = 200.0
 
 
@@ -67,7 +69,7 @@ class Simulation:
         instruments = list(instruments_of(schedule.symbols))
         market = Market(world, instruments, wild=schedule.tight)
         self.exchange = Exchange(world, market, fee_in_base=world.random("fee") < 0.3)
-        disk = Disk(world, timeline)
+        disk = _disk(world, timeline)
         self.checkers = Checkers(world, self.exchange, disk)
         self.checkers.calm_s = schedule.calm_s
         settings = settings_of(schedule.symbols, tight=schedule.tight)
@@ -78,6 +80,7 @@ class Simulation:
         self.life: Life | None = None
         self.lives = self.turns = self.kills = 0
         self._turn_last = turn_last
+        self._lost = False  # the journal is damaged
         self._stops = self._resumes = 0
         self._last_stop_s = (schedule.bars * BAR_S) + 20.0
         world.end_s = self._last_stop_s + 2 * END_S
@@ -92,12 +95,16 @@ class Simulation:
         try:
             while not self._over() and self.lives < LIVES_MAX:
                 self._live()
-            if self.lives >= LIVES_MAX:
+            if self._lost:
+                pass
+            elif self.lives >= LIVES_MAX:
                 world.violate("I15", f"{self.lives} lives and still not at rest")
             else:
                 self._audit()
         except Deadlock as error:
             world.violate("I15", f"deadlock: {error}")
+        finally:
+            self.around.disk.close()
         known = Counter(fault.name for fault in self.schedule.faults)
         return Outcome(
             self.schedule.seed,
@@ -114,7 +121,7 @@ class Simulation:
         )
 
     def _over(self) -> bool:
-        return self._stops > 0 and self.life is None and self.world.now_s >= self._last_stop_s
+        return self._lost or (self._stops > 0 and self.life is None and self.world.now_s >= self._last_stop_s)
 
     def _live(self) -> None:
         """One life; then what the service manager does."""
@@ -129,9 +136,9 @@ class Simulation:
             code = life.run()
         except Killed:
             self.kills += 1
-            self.around.disk.crash()
             world.note("killed", life.loop.turns)
             life.bury()
+            self._reopen()
         except KlinedError as error:
             world.note("died", str(error))
             self._judge_death(error)
@@ -150,6 +157,14 @@ class Simulation:
             world.live_until(world.now_s + wait_s)
             if self._stops and world.now_s > self._last_stop_s + END_S:
                 self.lives = LIVES_MAX
+
+    def _reopen(self) -> None:
+        """What the disk holds after the kill is what the next life begins with."""
+        try:
+            self.around.disk.crash()
+        except StateError as error:
+            self.world.violate("I5", f"the journal is lost: {error}")
+            self._lost = True
 
     def _ended(self, code: int, life: Life) -> None:
         world = self.world
@@ -194,9 +209,8 @@ class Simulation:
         self.world.note("fault", fault.name, fault.amount)
         life = self.life
         match fault.channel:
-            case "kill":
-                if life is not None:
-                    life.loop.turns_left = int(fault.amount)
+            case "kill" if life is not None:
+                self._kill(life, fault)
             case "clock":
                 self.world.step_ms += int(fault.amount)
             case "machine":
@@ -210,6 +224,19 @@ class Simulation:
                 self._person(life, fault.what)
             case _:
                 pass
+
+    def _kill(self, life: Life, fault: Fault) -> None:
+        """At the end of a turn of its loop; when power fails, in a transaction, or in some seconds without one."""
+
+        def dies() -> None:
+            if self.life is life:
+                life.loop.turns_left = 0
+
+        if fault.what == "power":
+            self.around.disk.lose_power(int(fault.amount), dies)
+            self.world.at(min(self.world.now_s + POWER_S, self.schedule.calm_s), dies)
+        else:
+            life.loop.turns_left = int(fault.amount)
 
     def _freeze(self, fault: Fault) -> None:
         """The machine sleeps, or the process is stopped: the world goes on without it."""
@@ -300,6 +327,16 @@ class Simulation:
             self.world.violate("I15", f"still unknown when the calm ended: {unknown}")
         if not self.schedule.tight and not self.checkers.opened_calm:
             self.world.violate("I15", f"nothing was opened in the calm; {life.daemon.mode_why}")
+
+
+def _disk(world: World, timeline: Timeline) -> Disk:
+    """In memory; on files when power fails, if there is room for files."""
+    if any(fault.name == "kill.power" for fault in timeline.instants):
+        try:
+            return FileDisk(world, timeline)
+        except OSError as error:
+            world.note("disk.no_room", error.strerror, "power fails as a kill")
+    return Disk(world, timeline)
 
 
 def simulate(schedule: Schedule, mutation: Mutation | None = None, turn_last: int = -1) -> Outcome:

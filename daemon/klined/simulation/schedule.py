@@ -24,16 +24,16 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "net": ("dark",),
     "clock": ("step",),
     "machine": ("suspend", "stop"),
-    "disk": ("full", "readonly", "slow"),
+    "disk": ("full", "readonly", "slow", "busy"),
     "signal": ("term", "term_twice"),
     "person": ("pause", "resume", "flatten", "swap"),
-    "kill": ("kill",),
+    "kill": ("kill", "power"),
 }
 INSTANT = frozenset({"clock", "machine", "signal", "person", "kill"})
 
 
 class Fault(Struct, frozen=True, order=True):
-    """`amount`: seconds of a lag or delay, ms of a clock step, loop turns from the moment to the kill."""
+    """`amount`: seconds of a lag or delay, ms of a step, turns until a kill, transactions until power fails in one."""
 
     at_s: float
     channel: str
@@ -99,6 +99,8 @@ class Timeline:
 SYMBOLS = (("ETH/USDT",), ("ETH/USDT:USDT",), ("ETH/USDT", "BTC/USDT"), ("ETH/USDT:USDT", "BTC/USDT:USDT"))
 EACH_BAR = {"post": 0.5, "read": 0.25, "user": 0.25, "feed": 0.12}  # chance of a fault of that channel
 STORM, STORM_BARS = 0.04, 3  # chance that a bar begins a storm, and how long it lasts
+POWERLESS = 1 / 7
+FLATTENS = frozenset({"person.flatten", "signal.term", "signal.term_twice"})
 MOST = {"net": 2, "clock": 2, "machine": 1, "disk": 2, "signal": 1, "person": 4}  # in one run
 
 
@@ -123,7 +125,7 @@ def make_schedule(seed: int, bars: int = 200, kills: int = 3) -> Schedule:
         k += 1
     for channel, most in MOST.items():
         faults += [_rare(dice, channel, stormy) for _ in range(dice.randint(0, most))]
-    faults += _kills(dice, stormy, kills)
+    faults += _kills(dice, stormy, kills, [fault.at_s for fault in faults if fault.name in FLATTENS])
     symbols = SYMBOLS[dice.choices(range(4), (4, 4, 1, 1))[0]]
     return Schedule(seed, bars, symbols, tight=dice.random() < 0.2, faults=tuple(sorted(faults)))
 
@@ -174,6 +176,8 @@ def _rare(dice: random.Random, channel: str, stormy: int) -> Fault:
             amount = dice.choice((-3_600_000.0, -5_000.0, -700.0, 900.0, 5_000.0, 100_000.0, 3_600_000.0))
         case "machine", _:
             amount = dice.choice((3.0, 30.0, 100.0, 600.0))
+        case "disk", "busy":
+            for_s = dice.choice((3.0, 20.0, 100.0))
         case "disk", "slow":
             for_s, amount = 120.0, _round(dice.uniform(0.05, 2.0))
         case "disk", _:
@@ -190,14 +194,23 @@ def _rare(dice: random.Random, channel: str, stormy: int) -> Fault:
     )
 
 
-def _kills(dice: random.Random, stormy: int, kills: int) -> list[Fault]:
-    """Just after a close, where there is something to interrupt; every other one soon after the one before."""
+def _kills(dice: random.Random, stormy: int, kills: int, flattens: Sequence[float]) -> list[Fault]:
+    """Just after a close, where there is something to interrupt; soon after the one before; or in a flatten.
+
+    In every seventh seed they are losses of power as well, which need real files and so more time.
+    """
     found: list[Fault] = []
+    powerless = dice.random() < POWERLESS
     for k in range(kills):
         at_s = _moment(dice, stormy)
         if k and dice.random() < 0.5:
             at_s = min(found[-1].at_s + _round(dice.uniform(5.0, 120.0)), stormy * BAR_S)
-        found.append(Fault(at_s, "kill", "kill", 0.0, float(dice.randint(0, 30))))
+        elif flattens and dice.random() < 0.25:
+            at_s = _round(dice.choice(flattens) + dice.uniform(0.0, 4.0))
+        if powerless and dice.random() < 0.7:
+            found.append(Fault(at_s, "kill", "power", 0.0, float(dice.randint(0, 3))))
+        else:
+            found.append(Fault(at_s, "kill", "kill", 0.0, float(dice.randint(0, 30))))
     return found
 
 
