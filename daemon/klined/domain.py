@@ -16,7 +16,7 @@ from klined.errors import BadBar
 ZERO = Decimal(0)
 
 
-class Bar(Struct, frozen=True, gc=False):
+class Bar(Struct, frozen=True, gc=False, omit_defaults=True):
     """One closed kline.
 
     Raises:
@@ -30,6 +30,7 @@ class Bar(Struct, frozen=True, gc=False):
     low: float
     close: float
     volume: float  # base asset
+    micro: tuple[float, ...] = ()  # what the feed tells beside, as klined.kernels.micro names it; empty: nothing
 
     def __post_init__(self) -> None:
         # One chained comparison per price: NaN fails every comparison, so it needs no test of its own.
