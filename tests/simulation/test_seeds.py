@@ -41,7 +41,11 @@ def test_seeds_between_them_meet_every_fault_and_trade() -> None:
     assert met == {f"{channel}.{what}" for channel, kinds in CHANNELS.items() for what in kinds}
     outcome = simulate(make_schedule(1))
     assert outcome.orders > 20
-    assert outcome.kills == 3
+
+
+def test_a_kill_that_finds_no_process_falls_on_the_next() -> None:
+    for seed in range(10):
+        assert simulate(make_schedule(seed)).kills == 3
 
 
 def test_same_seed_makes_the_same_trace_in_this_process() -> None:

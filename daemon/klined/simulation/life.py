@@ -100,6 +100,7 @@ class Life:
         world, instruments = around.world, list(around.market.instruments.values())
         self.loop = SimLoop(world)
         self.ready = False
+        self.doomed = False  # a kill is on its way
         self.clock = SimClock(world)
         self.feed = SimFeed(world, around.market, around.timeline, around.wire, self.clock.now_ms)
         self.venue = SimVenue(world, around.exchange, around.timeline, self.clock, around.checkers)

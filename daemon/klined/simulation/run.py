@@ -81,6 +81,7 @@ class Simulation:
         self.lives = self.turns = self.kills = 0
         self._turn_last = turn_last
         self._lost = False  # the journal is damaged
+        self._due: list[Fault] = []  # kills that found nobody to kill
         self._stops = self._resumes = 0
         self._last_stop_s = (schedule.bars * BAR_S) + 20.0
         world.end_s = self._last_stop_s + 2 * END_S
@@ -130,6 +131,8 @@ class Simulation:
         self.life = life = Life(self.around)
         if self.lives == 1:
             life.loop.turn_last = self._turn_last
+        if self._due and world.now_s < self.schedule.calm_s:
+            self._kill(life, self._due.pop(0))
         world.note("life", self.lives)
         code = -1
         try:
@@ -209,8 +212,11 @@ class Simulation:
         self.world.note("fault", fault.name, fault.amount)
         life = self.life
         match fault.channel:
-            case "kill" if life is not None:
-                self._kill(life, fault)
+            case "kill":
+                if life is None or life.doomed:
+                    self._due.append(fault)  # the next life does not live long
+                else:
+                    self._kill(life, fault)
             case "clock":
                 self.world.step_ms += int(fault.amount)
             case "machine":
@@ -226,7 +232,8 @@ class Simulation:
                 pass
 
     def _kill(self, life: Life, fault: Fault) -> None:
-        """At the end of a turn of its loop; when power fails, in a transaction, or in some seconds without one."""
+        """At the end of a turn of its loop; when power fails, in a transaction, or in some minutes without one."""
+        life.doomed = True
 
         def dies() -> None:
             if self.life is life:
