@@ -212,6 +212,15 @@ class Target(Struct, frozen=True, gc=False):
     output: tuple[float, ...] = ()  # the policy's raw numbers, for the journal
 
 
+class Quote(Struct, frozen=True, gc=False):
+    """Orders that a policy wants to rest on both sides of the market."""
+
+    bid: float  # distance below the last close, in standard deviations of a bar's return (Q row SIGMA)
+    ask: float  # above it
+    buy: float  # size of the bid, fraction of max_exposure x equity, 0 for none
+    sell: float
+
+
 class Approved(Struct, frozen=True):
     """The only thing the executor sends; only the gate makes one."""
 

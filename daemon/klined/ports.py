@@ -4,12 +4,13 @@ Groups: `klined.feeds`, `klined.policies`, `klined.venues`, `klined.signals`, `k
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from klined.domain import Account, Batch, Decision, Event, Instrument, Intent, News, OrderNews, Record, Recovered
+from klined.domain import Account, Batch, Decision, Event, Instrument, Intent, News, OrderNews, Quote, Record, Recovered
 
 Choice = tuple[float, tuple[float, ...]]
 """What a policy wants for one symbol: the target fraction in [-1, 1] (NaN when it failed) and its raw outputs."""
@@ -38,6 +39,15 @@ class Feed(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Plentiful(Protocol):
+    """What a feed may add that often has several batches at hand, such as a recording."""
+
+    def ready(self, count: int) -> Sequence[Batch]:
+        """At most `count` batches that are here already, in order; nothing where `next` has to be asked."""
+        ...
 
 
 @runtime_checkable
@@ -76,6 +86,28 @@ class Policy(Protocol):
         ...
 
     def restore(self, state: bytes) -> None: ...
+
+
+@runtime_checkable
+class Quoter(Protocol):
+    """What a policy may add when it rests orders on both sides instead of moving to a target (a market maker)."""
+
+    def quote(self, choice: Choice) -> Quote | None:
+        """What a choice of `decide` asks for; None: it is a target like any other."""
+        ...
+
+
+@runtime_checkable
+class Quoted(Protocol):
+    """What a venue may add, so that an order is given a new price by what the market says between two bars."""
+
+    async def quote(self, symbol: str) -> tuple[Decimal, Decimal]:
+        """Best bid and best ask now.
+
+        Raises:
+            Retryable: it could not be read.
+        """
+        ...
 
 
 class Venue(Protocol):

@@ -134,6 +134,29 @@ class Policy(Section):
     long_only: bool = switch("clip negative targets on perpetuals too (spot always does)")
 
 
+class Orders(Section):
+    """How ordinary orders are sent. Exits, flattens and what a limit takes down always go at the market."""
+
+    type: Literal["market", "limit", "post_only"] = said(
+        "market", "at the market, at a limit, or at a limit that never takes", '"market", "limit" or "post_only"'
+    )
+    offset_bps: float = number(
+        0.0,
+        "how far a limit lies from the last close, away from the market; negative: into it",
+        least=-100,
+        most=1_000,
+        like="2",
+    )
+    reprice_after_s: float = number(
+        15.0,
+        "an order that rests for so long is cancelled, and its rest sent at a new price; 0: only at the next close",
+        most=86_400,
+        like="15",
+    )
+    reprices_max: int = count(3, "new prices in a row", most=1_000)
+    then: Literal["market", "give_up"] = said("market", "what becomes of the rest after those", '"market" or "give_up"')
+
+
 class Costs(Section):
     """What trading costs on paper, in replay and in training."""
 
@@ -227,6 +250,7 @@ class Settings(BaseSettings):
     policy: Policy = Policy()
     risk: Risk = Risk()
     exits: Exits = Exits()
+    orders: Orders = Orders()
     costs: Costs = Costs()
     paper: Paper = Paper()
     mode: Mode = Mode()

@@ -18,10 +18,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from klined.config.settings import Settings
-from klined.domain import Batch, Instrument, MarketKind
+from klined.domain import Batch, Instrument, MarketKind, OrderKind
 from klined.errors import ConfigError, ModelError
 from klined.policies.registry import load_policy
-from klined.ports import Clocked, Feed, Observer, Policy, Venue
+from klined.ports import Clocked, Feed, Observer, Policy, Quoter, Venue
 from klined.runtime.clock import FeedClock, HurriedClock, SystemClock
 from klined.runtime.daemon import Daemon, Durable
 from klined.runtime.freezer import Freezer
@@ -31,6 +31,7 @@ from klined.runtime.pipeline import Pipeline
 from klined.runtime.protecting import Protecting
 from klined.runtime.reconciling import Reconciling
 from klined.runtime.remote import is_remote, make_remote, market_of, open_remote
+from klined.runtime.resting import Resting
 from klined.store.bars import BarStore
 from klined.trader.book import Book, Costs
 from klined.trader.engine import Engine
@@ -41,6 +42,7 @@ from klined.trader.manifest import Manifest, check_plan, plan_of
 from klined.trader.metrics import Metrics
 from klined.trader.plans import PLANS, Plan
 from klined.trader.risk import Gate
+from klined.trader.styles import Style
 from klined.trader.trader import Box, Trader
 from klined.venues.ccxt import CcxtVenue
 from klined.venues.paper import PaperVenue
@@ -196,6 +198,8 @@ async def assemble(
         feed.keep_time(clock.now_ms, clock.monotonic_s)
     trader = make_trader(settings, instruments, policy, plan, installation, patient=not venue.in_process)
     trader.box = training_box(policy)
+    trader.quoter = policy if isinstance(policy, Quoter) else None
+    trader.gate.style = make_style(settings)
     trader.gate.trust(verified=True)  # a policy that could not be verified was refused above
 
     freezer = Freezer(settings, trader=trader, policy=policy, venue=venue, clock=clock, bars=bars)
@@ -230,16 +234,35 @@ async def assemble(
     )
 
 
+def make_style(settings: Settings) -> Style | None:
+    """How ordinary orders are sent; None: at the market."""
+    orders = settings.orders
+    if orders.type == "market":
+        return None
+    return Style(
+        kind=OrderKind(orders.type),
+        offset=Decimal(repr(orders.offset_bps)) / 10_000,
+        reprices_max=orders.reprices_max,
+        then_market=orders.then == "market",
+    )
+
+
 def _beside(
     settings: Settings, remote: CcxtVenue | None, pipeline: Pipeline, outbox: Outbox, bus: Bus
 ) -> Reconciling | None:
-    """What a venue behind a wire needs beside the stages: reconciliation, and a stop that rests there."""
+    """What orders that rest need, and a venue behind a wire: reconciliation, and a stop that rests there."""
+    trader, clock = pipeline.trader, pipeline.clock
+    outbox.rests = trader.gate.style is not None or trader.quoter is not None
     if remote is None:
         return None
-    trader, clock = pipeline.trader, pipeline.clock
-    resting = settings.exits.resting if settings.market.kind is MarketKind.PERP else 0.0
-    if resting:
-        protecting = Protecting(trader=trader, outbox=outbox, clock=clock, distance=Decimal(repr(resting)))
+    if outbox.rests:
+        after_s = settings.orders.reprice_after_s if trader.gate.style is not None else 0.0
+        resting = Resting(trader=trader, outbox=outbox, venue=remote, clock=clock, after_s=after_s)
+        bus.add(resting)
+        pipeline.beside.append(resting.run)
+    distance = settings.exits.resting if settings.market.kind is MarketKind.PERP else 0.0
+    if distance:
+        protecting = Protecting(trader=trader, outbox=outbox, clock=clock, distance=Decimal(repr(distance)))
         bus.add(protecting)
         pipeline.beside.append(protecting.run)
     return Reconciling(
@@ -249,7 +272,7 @@ def _beside(
         clock=clock,
         period_s=settings.exchange.reconcile_s,
         # The switch may cancel stops as well: they protect better, so it is either.
-        countdown_s=0.0 if resting else settings.exchange.countdown_s,
+        countdown_s=0.0 if distance else settings.exchange.countdown_s,
     )
 
 

@@ -17,7 +17,10 @@ from klined.ports import Choice, Clock, Journal, Venue
 from klined.runtime.observing import Bus
 from klined.runtime.secrecy import knows_secrets, without_secrets
 from klined.trader.actions import Action, Cancel, Inspect, Query, Submit, WaitUntil
+from klined.trader.styles import attempt
 from klined.trader.trader import Trader
+
+WITHDRAW_S = (0.02, 2.0)  # between two tries at first, and in all
 
 log = structlog.get_logger()
 
@@ -48,6 +51,8 @@ class Outbox:
         self._wake = asyncio.Event()
         self._due_ms = 0
         self._decided_ms = 0  # close of the batch whose orders are sent
+        self.rests = False  # whether orders may rest beyond the batch that decided them
+        self.withdrawing = False  # from the withdrawal before a batch until its decisions are durable
         self.performed = 0  # actions, since the start
         self.performing = ""  # the one in hand
 
@@ -68,6 +73,25 @@ class Outbox:
         if not self._venue.in_process:  # an in-process venue's answers are durable with the next batch
             await self._commit_or_keep()
 
+    async def withdraw(self) -> None:
+        """End what rests of earlier decisions, so that a batch is sized by what was filled.
+
+        Bounded: what is still open then counts as working, and what is unknown lets its symbol open nothing.
+        """
+        trader, clock, wait_s = self._trader, self._clock, WITHDRAW_S[0]
+        self.withdrawing = True
+        until_s = clock.monotonic_s() + WITHDRAW_S[1]
+        while trader.executor.resting():
+            trader.cancel_open(clock.now_ms(), stops=False)
+            await self.send()
+            if self._venue.in_process or not trader.executor.resting():
+                return
+            if clock.monotonic_s() >= until_s:
+                trader.note("warning", "orders.unwithdrawn", orders=" ".join(trader.open_orders()))
+                return
+            await asyncio.sleep(wait_s)
+            wait_s *= 2
+
     async def commit_batch(self, batch: Batch, choices: Sequence[Choice], verdicts: Sequence[Verdict]) -> None:
         """Make a batch's decisions and intents durable; only then may its orders be sent."""
         self._decided_ms = batch.close_time_ms
@@ -79,6 +103,7 @@ class Outbox:
                 if not self._forgiving:
                     raise
             finally:
+                self.withdrawing = False
                 self.idle.set()
 
     async def commit(self) -> None:
@@ -177,7 +202,7 @@ class Outbox:
         if self._trader.gate.mode is not Mode.RUNNING:
             return "nothing may be opened any more"
         age_ms = self._clock.now_ms() - self._decided_ms
-        late = age_ms > self._trader.book.P.row[0][at.BAR_AGE_MAX_MS]
+        late = age_ms > self._trader.book.P.row[0][at.BAR_AGE_MAX_MS] and not attempt(intent.client_id)
         return f"its bar closed {age_ms} ms ago" if late else ""
 
     async def _inspect(self, symbol: str) -> None:

@@ -101,6 +101,14 @@ class Pipeline:
             "executor": self.approved.qsize(),
         }
 
+    async def admit_anew(self, batch: Batch) -> None:
+        """Begin a batch, and end what rests of the batch before: behind a wire first, in process after its fills."""
+        if not self.venue.in_process:
+            await self.outbox.withdraw()
+        self.admit(batch)
+        if self.venue.in_process:
+            await self.outbox.withdraw()
+
     def admit(self, batch: Batch) -> Batch:
         """Begin a batch: what the in-process market did first, then the bars. Nothing here may wait."""
         if self.set_time is not None:

@@ -10,7 +10,7 @@ import structlog
 
 from klined.config.settings import Settings
 from klined.errors import ConfigError, ModelError
-from klined.ports import Policy
+from klined.ports import Policy, Quoter
 from klined.runtime import log
 from klined.runtime.assembly import fitting_plan, make_limits, make_policy, training_box
 from klined.runtime.daemon import Daemon
@@ -81,6 +81,8 @@ class Reload:
         if policy is not None:
             daemon.trader.engine = self._warmed(policy) or daemon.trader.engine
             daemon.trader.box = training_box(policy)
+            daemon.trader.quoter = policy if isinstance(policy, Quoter) else None
+            daemon.outbox.rests = daemon.trader.gate.style is not None or daemon.trader.quoter is not None
             daemon.pipeline.policy = daemon.freezer.policy = policy
         make_limits(new, daemon.pipeline.policy, daemon.trader.engine.plan).write(daemon.trader.book.P.row[0])
         log.configure(new.log.level, new.log.format)

@@ -17,7 +17,11 @@ async def feed(p: "Pipeline") -> None:
             batch = p.backlog.popleft() if p.backlog else await p.feed.next()
             if batch is None:
                 break
-            p.bars.put_nowait(p.admit(batch))
+            if p.outbox.rests:
+                await p.admit_anew(batch)
+            else:
+                p.admit(batch)
+            p.bars.put_nowait(batch)
     except asyncio.CancelledError:
         if not p.stopping:
             raise

@@ -55,6 +55,7 @@ from klined.trader.orders import (
     exposure_max,
     is_open,
 )
+from klined.trader.styles import LIMITS
 
 
 class Patience(Struct, frozen=True):
@@ -251,12 +252,23 @@ class Executor:
         return sold, bought
 
     def working_lots(self, symbol: str, lot: Decimal) -> float:
-        """Signed lots of all open orders together; stops are left out, since they wait for what may never come."""
+        """Signed lots of all open orders together; of limit orders on both sides, those of the larger side.
+
+        Stops are left out, since they wait for what may never come.
+        """
         lives = self._open.get(symbol)
         if not lives:
             return 0.0
-        orders = (life.order for life in lives.values() if life.order.intent.kind is not OrderKind.STOP)
-        return float(sum((exposure_max(order) for order in orders), ZERO) / lot)
+        orders = [life.order for life in lives.values() if life.order.intent.kind is not OrderKind.STOP]
+        left = [exposure_max(order) for order in orders]
+        if len(left) > 1 and any(order.intent.kind in LIMITS for order in orders):
+            sides = (sum((q for q in left if q > 0), ZERO), sum((q for q in left if q < 0), ZERO))
+            return float(max(sides, key=abs) / lot)
+        return float(sum(left, ZERO) / lot)
+
+    def resting(self) -> bool:
+        """Whether a limit order may still trade."""
+        return any(life.order.intent.kind in LIMITS for lives in self._open.values() for life in lives.values())
 
     def _become(self, life: _Life, after: Order, now_ms: int) -> tuple[Action, ...]:
         before, life.order = life.order, after

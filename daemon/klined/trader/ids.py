@@ -1,6 +1,8 @@
 """Client ids: what an order is called, unique for the life of the installation and the same again in a replay.
 
 kl-7f3a9c-sv6l6o-0-0            the order that the gate approved on one bar for symbol 0
+kl-7f3a9c-sv6l6o-0-2            the rest of it, priced anew for the second time
+kl-7f3a9c-sv6l6o-0-b            a bid of a market maker; -a its ask
 kl-7f3a9c-sv6l6o-0-f1mh8k2zc    a flatten at a certain millisecond
    │      │      │ └ what made it
    │      │      └ index of the symbol
@@ -34,6 +36,10 @@ class ClientIds:
     def order(self, bar_time_ms: int, index: int, n: int = 0) -> str:
         """Name of the n-th order that the bar opened at `bar_time_ms` decided for symbol `index`."""
         return f"{self.prefix}{base36(bar_time_ms // 1000)}-{index}-{n}"
+
+    def quote(self, bar_time_ms: int, index: int, *, buys: bool) -> str:
+        """Name of the order that rests on one side of the market."""
+        return f"{self.prefix}{base36(bar_time_ms // 1000)}-{index}-{'b' if buys else 'a'}"
 
     def flatten(self, bar_time_ms: int, index: int, now_ms: int) -> str:
         """Name of the order that flattens symbol `index` at `now_ms`; a later try has another name."""

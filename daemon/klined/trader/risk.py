@@ -11,7 +11,23 @@ from collections.abc import Sequence
 from decimal import Decimal
 from math import isnan
 
-from klined.domain import Approved, Batch, Cause, Held, Instrument, Intent, Mode, Purpose, Reason, Refused, Verdict
+from msgspec.structs import replace
+
+from klined.domain import (
+    Approved,
+    Batch,
+    Cause,
+    Held,
+    Instrument,
+    Intent,
+    Mode,
+    OrderKind,
+    Purpose,
+    Quote,
+    Reason,
+    Refused,
+    Verdict,
+)
 from klined.kernels import layout as at
 from klined.kernels.gate import count_order, flatten_lots, gate_step
 from klined.kernels.memory import DECAY, correlate_step, forget_book
@@ -21,6 +37,7 @@ from klined.trader.ids import ClientIds
 from klined.trader.limits import Limits
 from klined.trader.refusals import sentence
 from klined.trader.sizing import fault_of, is_dust, quantity_of
+from klined.trader.styles import LIMITS, PATIENT, Style, attempt, limit_price
 
 __all__ = ["Gate", "Limits"]
 
@@ -49,6 +66,7 @@ class Gate:
         self.ids = ids
         self.dust: dict[str, Decimal] = {}  # what the last flatten had to leave, by symbol, base quantity
         self.flattens: set[str] = set()  # names that flattens have used, in this process or before it
+        self.style: Style | None = None  # of ordinary orders; None: at the market
         self._n = len(self.instruments)
         self._a, self._q, self._m, self._p, self._c = A, Q, M, P, C
         self._out: Row = memoryview(bytearray(8 * at.N_OUT)).cast("d")
@@ -78,6 +96,70 @@ class Gate:
             return self._approved(i, bar_time_ms)
         reason = Reason(int(why))
         return Refused(self.instruments[i].symbol, reason, sentence(reason, out[at.OUT_VALUE], out[at.OUT_LIMIT]))
+
+    def quote(self, i: int, quote: Quote, bar_time_ms: int, now_ms: int) -> list[Verdict]:
+        """What becomes of the two orders that a market maker wants to rest: one verdict each, or one exit.
+
+        Each side is judged as if it alone were filled, which is the worst it can do.
+        """
+        q, verdicts = self._q[i], list[Verdict]()
+        ordered, working = q[at.ORDERED], q[at.WORKING]
+        for buys, size, away in ((True, quote.buy, quote.bid), (False, quote.sell, quote.ask)):
+            if not size > 0.0:
+                continue
+            q[at.ORDERED], q[at.WORKING] = ordered, working
+            q[at.LAST_TARGET] = q[at.WANTED] = 0.0  # a quote is no target: what is left of it does not drift
+            verdict = self.judge(i, q[at.EXPOSURE] + (size if buys else -size), bar_time_ms, now_ms)
+            if not isinstance(verdict, Approved):
+                verdicts.append(verdict)
+                continue
+            if verdict.intent.cause not in PATIENT:
+                return [verdict]
+            if (verdict.intent.quantity > 0) == buys:  # else a limit takes the position down instead
+                verdicts.append(self._quoted(i, verdict, Decimal(repr(away * q[at.SIGMA]))))
+        return verdicts or [self._held[i][float(Reason.HOLD_TARGET)]]
+
+    def _quoted(self, i: int, approved: Approved, away: Decimal) -> Approved:
+        """The order of one side, with its price; `away` is a fraction of the last close."""
+        intent, buys, last = approved.intent, approved.intent.quantity > 0, self._price(i)
+        price = limit_price(self.instruments[i], last, max(away, self.instruments[i].tick / last), buys=buys)
+        name = self.ids.quote(intent.bar_time_ms, i, buys=buys)
+        return Approved(replace(intent, client_id=name, kind=OrderKind.POST_ONLY, price=price), approved.note)
+
+    def again(self, i: int, ended: Intent, left: Decimal, reference: Decimal, now_ms: int) -> Approved | None:
+        """The rest of an order that was approved and ended, at a new price: `reference` is the best on its own side.
+
+        It widens nothing: the same direction, what was not filled, and no more re-pricings in a row than the style
+        allows. None when it must not go: opening while nothing may be opened, too small, too many orders.
+        """
+        style, instrument = self.style, self.instruments[i]
+        if style is None or (self.mode is not Mode.RUNNING and not ended.reduce_only):
+            return None
+        if self._a[at.MINUTE] == now_ms // 60_000 and self._a[at.ORDERS_MINUTE] >= self._p[at.ORDERS_MINUTE_MAX]:
+            return None
+        market = abs(self._q[i][at.REPRICED]) > style.reprices_max
+        if market and not style.then_market:
+            return None
+        buys = left > 0
+        price = None if market else limit_price(instrument, reference, style.offset, buys=buys)
+        band = None if market else self._price(i)
+        if fault_of(left, price or reference, instrument, reduce_only=ended.reduce_only, reference=band) is not None:
+            return None
+        count_order(self._a, now_ms)
+        if market:
+            self._q[i][at.REPRICED] = 0.0
+        name = self.ids.order(ended.bar_time_ms, i, attempt(ended.client_id) + 1)
+        kind = OrderKind.MARKET if market else style.kind
+        intent = replace(ended, client_id=name, quantity=left, kind=kind, price=price)
+        return Approved(intent, "at the market" if market else "priced anew")
+
+    def ended(self, i: int, intent: Intent, *, filled: bool) -> None:
+        """Count in a row what limit orders leave unfilled; a fill in full, or the other direction, begins anew."""
+        if intent.kind not in LIMITS:
+            return
+        q, side = self._q[i], 1.0 if intent.quantity > 0 else -1.0
+        same = q[at.REPRICED] * side > 0.0
+        q[at.REPRICED] = 0.0 if filled else (q[at.REPRICED] if same else 0.0) + side
 
     def flatten(self, i: int, bar_time_ms: int, now_ms: int) -> Approved | None:
         """The order that closes symbol `i` as far as one order can, whatever the gate's state; only filters bind it.
@@ -165,7 +247,17 @@ class Gate:
             return Refused(instrument.symbol, fault, f"{sentence(fault)} in exact arithmetic")
         name = self.ids.order(bar_time_ms, i)
         cause = CAUSES[int(out[at.OUT_CAUSE])]
-        return self._order(i, name, lots, bar_time_ms, cause=cause, reduce_only=reduce_only, note=self._note())
+        approved = self._order(i, name, lots, bar_time_ms, cause=cause, reduce_only=reduce_only, note=self._note())
+        return approved if self.style is None or cause not in PATIENT else self._styled(i, approved, self.style)
+
+    def _styled(self, i: int, approved: Approved, style: Style) -> Approved:
+        """The order at a price, unless too many of the same direction came to nothing before."""
+        q, buys = self._q[i], approved.intent.quantity > 0
+        if (q[at.REPRICED] > 0.0) == buys and abs(q[at.REPRICED]) > style.reprices_max and style.then_market:
+            q[at.REPRICED] = 0.0
+            return approved
+        price = limit_price(self.instruments[i], self._price(i), style.offset, buys=buys)
+        return Approved(replace(approved.intent, kind=style.kind, price=price), approved.note)
 
     def _order(
         self, i: int, name: str, lots: int, bar_time_ms: int, *, cause: Cause, reduce_only: bool, note: str = ""

@@ -11,13 +11,13 @@ A submit becomes an action only after `committed`, so nothing is sent whose inte
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from klined.domain import (
-    ZERO,
     Account,
     Approved,
     Batch,
@@ -27,11 +27,12 @@ from klined.domain import (
     Fill,
     Funded,
     Instrument,
+    Intent,
     Liquidated,
     News,
-    OrderKind,
     OrderNews,
     Purpose,
+    Quote,
     Reason,
     Record,
     Recovered,
@@ -43,14 +44,14 @@ from klined.domain import (
 from klined.kernels import layout as at
 from klined.kernels.account import mark_step
 from klined.kernels.observe import outside
-from klined.ports import Choice
+from klined.ports import Choice, Quoter
 from klined.trader.actions import Action, Alert, Persist, Submit
 from klined.trader.book import Book
 from klined.trader.engine import Engine
 from klined.trader.executor import Executor
 from klined.trader.metrics import Metrics
 from klined.trader.minutes import Minutes
-from klined.trader.orders import Closed, Filled, Intended, Order, Working, decode, filled_quantity
+from klined.trader.orders import Closed, Filled, Intended, Order, decode, filled_quantity
 from klined.trader.reconcile import (
     Agreed,
     DriftedBalance,
@@ -63,6 +64,7 @@ from klined.trader.reconcile import (
     persisting,
 )
 from klined.trader.risk import Gate
+from klined.trader.views import Views
 
 JOURNAL = "journal"
 NAN = float("nan")
@@ -75,7 +77,7 @@ _json = msgspec.json.Encoder()
 _clock = msgspec.json.Decoder(tuple[int, int, int, Batch | None])
 
 
-class Trader:
+class Trader(Views):
     """See the module's picture. `book` is the account, `engine` the indicators, `gate` the limits."""
 
     def __init__(
@@ -93,6 +95,7 @@ class Trader:
         self.warm = False  # whether the indicators of every symbol have seen enough bars
         self.undecided: list[Choice] = [(NAN, ())] * len(self.instruments)
         self.holds: set[str] = set()  # why nothing may be opened: by hand, flattening, journal
+        self.quoter: Quoter | None = None  # the policy, when it rests orders on both sides
         self._interval_ms = interval_ms
 
     def begin(self, batch: Batch) -> None:
@@ -136,6 +139,10 @@ class Trader:
         judge = self.gate.judge
         for i, bar in enumerate(batch.bars):
             if bar is None:
+                continue
+            quote = None if self.quoter is None else self.quoter.quote(choices[i])
+            if quote is not None:
+                verdicts.append(self._quote(i, quote, bar.open_time_ms, now_ms))
                 continue
             verdict = judge(i, choices[i][0], bar.open_time_ms, now_ms)
             if type(verdict) is Approved:
@@ -226,33 +233,17 @@ class Trader:
             if approved is not None:
                 self._plan(approved, now_ms)
 
-    def cancel_open(self, now_ms: int) -> None:
-        self._act(self.executor.cancel_open(now_ms, stops=True))
+    def cancel_open(self, now_ms: int, *, stops: bool = True) -> None:
+        self._act(self.executor.cancel_open(now_ms, stops=stops))
 
-    def open_orders(self) -> list[str]:
-        """Client ids of orders that may still trade."""
-        return [order.intent.client_id for order in self.executor.open_orders()]
-
-    def unknown(self) -> list[str]:
-        """Client ids of orders whose fate is not known."""
-        return [o.intent.client_id for o in self.executor.open_orders() if not isinstance(o, Working)]
-
-    def is_flat(self, account: Account) -> bool:
-        """Whether the venue holds no sellable lot and no open order of ours."""
-        if any(self.gate.ids.ours(order.client_id) for order in account.orders):
-            return False
-        held = {position.symbol: position.quantity for position in account.positions}
-        return all(self.gate.is_dust(i, held.get(s.symbol, ZERO)) for i, s in enumerate(self.instruments))
-
-    def left(self) -> dict[str, str]:
-        """Sellable positions, base quantity by symbol, as the ledger knows them; dust is not sellable."""
-        held = {s.symbol: self.book.ledger.position(s.symbol).quantity for s in self.instruments}
-        return {s: str(q) for i, (s, q) in enumerate(held.items()) if q and not self.gate.is_dust(i, q)}
-
-    def protected(self) -> bool:
-        """Whether every position has a resting stop, or there is no position."""
-        stops = {order.intent.symbol for order in self.executor.open_orders() if order.intent.kind is OrderKind.STOP}
-        return all(symbol in stops for symbol in self.left())
+    def again(self, ended: Intent, left: Decimal, reference: Decimal | None, now_ms: int) -> bool:
+        """Plan the rest of an order at a new price, if the gate lets it; `reference` None: by the last close."""
+        i = self.index[ended.symbol]
+        mark = Decimal(repr(self.book.Q.row[i][at.MARK]))
+        approved = self.gate.again(i, ended, left, reference or mark, now_ms)
+        if approved is not None:
+            self._plan(approved, now_ms)
+        return approved is not None
 
     def differences(self, account: Account) -> list[Finding]:
         """What speaks against our view of the account; nothing is changed."""
@@ -284,22 +275,6 @@ class Trader:
             self.note("warning", "account.adopted", moved=str(moved), time_ms=now_ms)
         return findings
 
-    def state(self) -> dict[str, str | float | bool | None]:
-        """What SIGUSR1 writes down: one flat line."""
-        a = self.book.A.row[0]
-        return {
-            "mode": self.gate.mode.value,
-            "time_ms": self.time_ms,
-            "seq": self.minutes.seq,
-            "equity": a[at.EQUITY],
-            "cash": a[at.CASH],
-            "peak": a[at.PEAK],
-            "positions": " ".join(f"{symbol}={quantity}" for symbol, quantity in self.left().items()) or "flat",
-            "orders_open": len(self.executor.open_orders()),
-            "unknown": len(self.unknown()),
-            "warm": self.warm,
-        }
-
     def resume(self, recovered: Recovered, now_ms: int) -> None:
         """Take over the orders that a dead process left and ask for them."""
         self.minutes.seq = max(self.minutes.seq, recovered.seq)
@@ -324,6 +299,14 @@ class Trader:
 
     def _compare(self, account: Account) -> list[Finding]:
         return compare(account, self.book.ledger, self.executor.open_orders(), self.gate.ids.prefix)
+
+    def _quote(self, i: int, quote: Quote, bar_time_ms: int, now_ms: int) -> Verdict:
+        """Plan both sides; the decision's verdict is the first that goes, else the first reason why none does."""
+        verdicts = self.gate.quote(i, quote, bar_time_ms, now_ms)
+        going = [verdict for verdict in verdicts if isinstance(verdict, Approved)]
+        for approved in going:
+            self._plan(approved, now_ms)
+        return going[0] if going else verdicts[0]
 
     def _plan(self, approved: Approved, now_ms: int) -> None:
         self.executor.plan(approved, now_ms)
@@ -381,6 +364,7 @@ class Trader:
         ends = (Filled, Closed)
         if isinstance(after, ends) and not isinstance(before, ends):
             self.metrics.ended(abs(float(filled_quantity(after) / after.intent.quantity)))
+            self.gate.ended(self.index[after.intent.symbol], after.intent, filled=isinstance(after, Filled))
 
     def _act(self, actions: Sequence[Action]) -> None:
         for action in actions:

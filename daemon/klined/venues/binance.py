@@ -34,6 +34,8 @@ WEIGHTS = {
     "/api/v3/openOrders": 80,
     "/api/v3/order": 4,
     "/api/v3/myTrades": 20,
+    "/api/v3/ticker/bookTicker": 2,
+    "/fapi/v1/ticker/bookTicker": 2,
     "/api/v3/exchangeInfo": 20,
     "/fapi/v3/account": 5,
     "/fapi/v3/positionRisk": 5,
@@ -241,6 +243,14 @@ class BinanceDialect:
         assets = _mapping(await self.call("GET", "fapiPrivateV3", "account", {}))["assets"]
         balances = {str(row["asset"]): Decimal(row["walletBalance"]) for row in assets if Decimal(row["walletBalance"])}
         return Account(at_ms, balances, tuple(held), tuple(orders))
+
+    async def quote(self, symbol: str) -> tuple[Decimal, Decimal]:
+        api = "public" if self._spot else "fapiPublic"
+        answer = _mapping(await self.call("GET", api, "ticker/bookTicker", {"symbol": self._names[symbol]}))
+        try:
+            return Decimal(answer["bidPrice"]), Decimal(answer["askPrice"])
+        except (KeyError, TypeError, ArithmeticError) as error:
+            raise Doubt(f"the best prices cannot be read: {error!r}") from error
 
     async def countdown(self, symbols: Sequence[str], after_s: float) -> bool:
         if self._spot:

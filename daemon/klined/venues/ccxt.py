@@ -12,6 +12,7 @@ what forbids to open anything, goes to `alarms`; `poked` asks for a reconciliati
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from decimal import Decimal
 from typing import Any, Self
 
 from msgspec import Struct
@@ -175,6 +176,14 @@ class CcxtVenue:
         """Funding and transfers from then on. Raises Retryable."""
         with self._reading("income"):
             return await self.dialect.income(since_ms)
+
+    async def quote(self, symbol: str) -> tuple[Decimal, Decimal]:
+        """Best bid and best ask now. Raises Retryable."""
+        with self._reading("the best prices"):
+            bid, ask = await self.dialect.quote(symbol)
+        if not 0 < bid <= ask:
+            raise Retryable(f"bid {bid} and ask {ask} of {symbol} are no prices")
+        return bid, ask
 
     async def countdown(self, symbols: Sequence[str], after_s: float) -> bool:
         """Renew the dead-man switch; False where there is none. Raises Retryable."""

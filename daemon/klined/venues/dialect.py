@@ -88,6 +88,10 @@ class Dialect(Protocol):
 
     async def account(self, at_ms: int) -> Account: ...
 
+    async def quote(self, symbol: str) -> tuple[Decimal, Decimal]:
+        """Best bid and best ask."""
+        ...
+
     async def countdown(self, symbols: Sequence[str], after_s: float) -> bool:
         """Let the venue cancel all orders when this is not repeated in time; False where there is no such thing."""
         ...

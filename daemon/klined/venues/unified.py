@@ -198,6 +198,12 @@ class UnifiedDialect:
             held = [_position(each) for each in await self._ask("fetch_positions", symbols)]
         return Account(at_ms, balances, tuple(each for each in held if each.quantity), tuple(orders))
 
+    async def quote(self, symbol: str) -> tuple[Decimal, Decimal]:
+        told = await self._ask("fetch_ticker", symbol)
+        if not isinstance(told, Mapping):
+            raise Doubt("the best prices cannot be read")
+        return _decimal(told.get("bid")), _decimal(told.get("ask"))
+
     async def countdown(self, symbols: Sequence[str], after_s: float) -> bool:  # noqa: ARG002
         return False
 
