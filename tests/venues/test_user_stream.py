@@ -157,3 +157,48 @@ async def test_events_of_perpetuals_come_by_listen_key() -> None:
         async with asyncio.timeout(10):
             assert any(isinstance(item, Traded) for item in await heard(venue, Traded))
     assert paths == ["/private/ws?listenKey=key-of-the-stream"]
+
+
+async def proving(monkeypatch: Any, answers: list[Any]) -> tuple[int, int]:
+    """Connections and proofs of a spot stream whose server gives these answers to canaries, and none after them."""
+    monkeypatch.setattr(user_stream, "BACK_OFF_S", (0.0, 0.0))
+    monkeypatch.setattr(user_stream, "CANARY_S", 0.0)
+    monkeypatch.setattr(user_stream, "ANSWER_S", 0.2)
+    over = asyncio.Event()
+    unanswered = 0
+
+    async def ws_api(link: ServerConnection) -> None:
+        nonlocal unanswered
+        async for frame in link:
+            request = json.loads(frame)
+            if request["method"] == "userDataStream.subscribe.signature":
+                await link.send(json.dumps({"id": request["id"], "status": 200, "result": {"subscriptionId": 0}}))
+            elif answers:
+                await link.send(json.dumps({"id": request["id"], "status": 200, "result": answers.pop(0)}))
+            else:
+                unanswered += 1
+                if unanswered == 2:
+                    over.set()
+
+    async with serve(ws_api, "127.0.0.1", 0) as server, trading(Double()) as venue:
+        port = next(iter(server.sockets)).getsockname()[1]
+        assert isinstance(venue.dialect, BinanceDialect)
+        url = f"ws://127.0.0.1:{port}/ws-api/v3"
+        stream = UserStream(venue, venue.dialect, SystemClock(), api_key=KEY, api_secret=SECRET, url=url)
+        venue.start(stream.run())
+        async with asyncio.timeout(10):
+            await over.wait()
+    return stream.connections, stream.proofs
+
+
+async def test_channel_that_no_longer_answers_its_canary_is_opened_again(monkeypatch: Any) -> None:
+    assert await proving(monkeypatch, [[{"subscriptionId": 0}]] * 3) == (2, 3)
+
+
+async def test_server_that_never_answers_canaries_is_not_judged_by_them(monkeypatch: Any) -> None:
+    assert await proving(monkeypatch, []) == (1, 0)
+
+
+async def test_subscription_that_the_exchange_has_forgotten_is_made_again(monkeypatch: Any) -> None:
+    connections, proofs = await proving(monkeypatch, [[{"subscriptionId": 0}], []])
+    assert (connections, proofs) == (3, 2)

@@ -13,6 +13,8 @@ from klined.kernels.oscillators import clip
 from klined.kernels.rows import Row
 
 DIM = 15
+MARKET_SLOTS = (slice(1, 5), slice(6, 14))
+"""Where `observe` puts the market features, in order."""
 FLOAT32_MAX = 3.4028234e38
 INFINITE = float("inf")
 

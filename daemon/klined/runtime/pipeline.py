@@ -1,12 +1,14 @@
 """The way of one bar: five stages, five queues, one TaskGroup.
 
     feed ─[bars]─▶ indicators ─[observations]─▶ policy ─[targets]─▶ gate ─[approved]─▶ executor
-     ▲                                                                                    │
-     └───────────────────────────────────[permits]◀───────────────────────────────────────┘
+     ▲                                           │  ▲                                     │
+     └────────────────[permits]◀─────────────────┘  └─────────────[settled]◀──────────────┘
 
-One batch is in flight: the feed takes a permit before it admits the next, and the executor gives it back when the
-batch's decisions are durable and its orders were sent. So every queue holds at most the batch and the end mark, none
-can be full, and what a decision saw never depends on how tasks were scheduled.
+Up to the policy travel blocks: what the feed has at hand already, a single batch where it waits for the market, for
+indicators depend on bars alone. From there on one batch is in flight: the policy admits the next when the executor says
+that the decisions of the one before are durable and its orders were sent; after the block's last one the feed gets its
+permit back. So every queue holds at most one item and the end mark, none can be full, and what a decision saw depends
+neither on how tasks were scheduled nor on how long blocks are.
 """
 
 import asyncio
@@ -14,20 +16,18 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from klined.domain import Batch, News, Verdict
-from klined.ports import Choice, Clock, Feed, Policy, Venue
+from klined.ports import Choice, Clock, Feed, Plentiful, Policy, Venue
 from klined.runtime.hop import Hop
 from klined.runtime.outbox import Outbox
 from klined.runtime.stages import executor, feed, gate, indicators, policy
 from klined.trader.trader import Trader
 
-Seen = tuple[Batch, NDArray[np.float32]]
+Batches = Sequence[Batch]
 Wanted = tuple[Batch, list[Choice]]
 Judged = tuple[Batch, list[Choice], list[Verdict]]
-QUEUE_SIZE = 2  # the batch in flight and the end mark (None)
+QUEUE_SIZE = 2  # what is in flight and the end mark (None)
+BLOCK = 128  # batches that the indicators may be ahead of the policy
 
 
 class Pipeline:
@@ -47,10 +47,11 @@ class Pipeline:
     ) -> None:
         self.feed, self.policy, self.venue, self.clock = feed, policy, venue, clock
         self.trader, self.outbox, self.progress, self.set_time = trader, outbox, progress, set_time
-        self.bars: Hop[Batch | None] = Hop(QUEUE_SIZE)
-        self.observations: Hop[Seen | None] = Hop(QUEUE_SIZE)
+        self.bars: Hop[Batches | None] = Hop(QUEUE_SIZE)
+        self.observations: Hop[Batches | None] = Hop(QUEUE_SIZE)
         self.targets: Hop[Wanted | None] = Hop(QUEUE_SIZE)
         self.approved: Hop[Judged | None] = Hop(QUEUE_SIZE)
+        self.settled: Hop[None] = Hop(1)
         self.permits: Hop[None] = Hop(1)
         self.between: list[Callable[[], bool]] = []  # run before a batch is admitted; done when they return True
         self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []  # run as long as the stages do
@@ -101,6 +102,16 @@ class Pipeline:
             "executor": self.approved.qsize(),
         }
 
+    async def next(self) -> Batches:
+        """What may be admitted next: all that is here already, at most a block; else one batch, waiting for it."""
+        if self.backlog:
+            return [self.backlog.popleft() for _ in range(min(BLOCK, len(self.backlog)))]
+        ready = self.feed.ready(BLOCK) if isinstance(self.feed, Plentiful) else ()
+        if ready:
+            return ready
+        batch = await self.feed.next()
+        return [] if batch is None else [batch]
+
     async def admit_anew(self, batch: Batch) -> None:
         """Begin a batch, and end what rests of the batch before: behind a wire first, in process after its fills."""
         if not self.venue.in_process:
@@ -109,7 +120,7 @@ class Pipeline:
         if self.venue.in_process:
             await self.outbox.withdraw()
 
-    def admit(self, batch: Batch) -> Batch:
+    def admit(self, batch: Batch) -> None:
         """Begin a batch: what the in-process market did first, then the bars. Nothing here may wait."""
         if self.set_time is not None:
             self.set_time(batch.close_time_ms)
@@ -120,4 +131,4 @@ class Pipeline:
         news: Sequence[News] = self.venue.on_batch(batch)
         for item in news:
             self.trader.hear(item, self.clock.now_ms())
-        return batch
+        self.trader.show(batch)

@@ -8,20 +8,16 @@ if TYPE_CHECKING:
 
 
 async def feed(p: "Pipeline") -> None:
-    """Closed batches in, one at a time; cancelled only where no batch is in hand."""
+    """Closed batches in, a block at a time; cancelled only where none is in hand."""
     p.feeding = asyncio.current_task()
     try:
         while not p.stopping:
             await p.permits.get()
             p.busy = "feed"
-            batch = p.backlog.popleft() if p.backlog else await p.feed.next()
-            if batch is None:
+            batches = await p.next()
+            if not batches:
                 break
-            if p.outbox.rests:
-                await p.admit_anew(batch)
-            else:
-                p.admit(batch)
-            p.bars.put_nowait(batch)
+            p.bars.put_nowait(batches)
     except asyncio.CancelledError:
         if not p.stopping:
             raise
@@ -30,19 +26,28 @@ async def feed(p: "Pipeline") -> None:
 
 
 async def indicators(p: "Pipeline") -> None:
-    """Bars into market features."""
-    while (batch := await p.bars.get()) is not None:
-        p.trader.show(batch)
-        p.observations.put_nowait((batch, p.trader.observe()))
+    """Bars into market features, which depend on nothing else and may therefore be ahead of all decisions."""
+    while (batches := await p.bars.get()) is not None:
+        p.trader.engine.look_ahead(batches)
+        p.observations.put_nowait(batches)
     p.observations.put_nowait(None)
 
 
 async def policy(p: "Pipeline") -> None:
-    """Observations, with the account as it stands after all that was booked, into targets."""
-    while (seen := await p.observations.get()) is not None:
-        batch, observations = seen
-        choices = p.policy.decide(observations) if p.trader.warm else p.trader.undecided
-        p.targets.put_nowait((batch, choices))
+    """Batch by batch: features, with the account as it stands after all that was booked, into targets."""
+    while (batches := await p.observations.get()) is not None:
+        for batch in batches:
+            if p.stopping and batch is not batches[0]:
+                break  # what was not admitted is fetched again by the next start
+            if p.outbox.rests:
+                await p.admit_anew(batch)
+            else:
+                p.admit(batch)
+            observations = p.trader.observe()
+            choices = p.policy.decide(observations) if p.trader.warm else p.trader.undecided
+            p.targets.put_nowait((batch, choices))
+            await p.settled.get()
+        p.permits.put_nowait(None)
     p.targets.put_nowait(None)
 
 
@@ -55,11 +60,11 @@ async def gate(p: "Pipeline") -> None:
 
 
 async def executor(p: "Pipeline") -> None:
-    """Make the decisions durable, then send what was approved, then let the next batch in."""
+    """Make the decisions durable, then send what was approved, then let the policy admit the next batch."""
     while (judged := await p.approved.get()) is not None:
         p.busy = "executor"
         batch, choices, verdicts = judged
         await p.outbox.commit_batch(batch, choices, verdicts)
         await p.outbox.send()
         p.progress(batch)
-        p.permits.put_nowait(None)
+        p.settled.put_nowait(None)

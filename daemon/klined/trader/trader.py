@@ -106,11 +106,11 @@ class Trader(Views):
 
     def show(self, batch: Batch) -> None:
         """Step the indicators and gauges by the batch's bars. O(symbols)."""
-        step, close_ms, interval_ms = self.engine.step, float(batch.close_time_ms), float(self._interval_ms)
+        close_ms, interval_ms = float(batch.close_time_ms), float(self._interval_ms)
         rows = self.book.Q.row
+        self.engine.show(batch)
         for i, bar in enumerate(batch.bars):
             if bar is not None:
-                step(i, bar)
                 q = rows[i]
                 mark_step(q, close_ms, interval_ms, bar.open, bar.high, bar.low, bar.close, bar.volume)
                 if batch.purpose is not Purpose.TRADE:
