@@ -29,6 +29,7 @@ LONG_MODULES: dict[str, str] = {
 LONG_FUNCTIONS: dict[str, str] = {
     "daemon/klined/kernels/features.py::original_step": "one fused step over one row; no part of it recurs",
     "daemon/klined/kernels/lane.py::solo_run": "the compiled loop of one symbol: a call per bar costs what it saves",
+    "daemon/klined/kernels/episode.py::play_lanes": "the compiled loop of all lanes; each kernel stands in it once",
     "daemon/klined/kernels/gate.py::gate_step": "the fourteen checks in order, a line or two each, read as a table",
     "daemon/klined/kernels/gate.py::judge_opening": "the checks of an opening order; they share operands",
 }
