@@ -25,5 +25,5 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def budget_s() -> float:
-    """How long a long proof goes on: $KLINED_PROVE_S, or two minutes."""
-    return float(os.environ.get("KLINED_PROVE_S", "120"))
+    """How long a long proof goes on: $PROVE_SECONDS, or two minutes."""
+    return float(os.environ.get("PROVE_SECONDS", "120"))

@@ -130,7 +130,11 @@ class Town:
         self.port = 0
         self.proxy: Proxy
         self.exchange: Process
-        self._environ = {**environ, "KLINED_EXCHANGE__API_KEY": CANARY_KEY, "KLINED_EXCHANGE__API_SECRET": CANARY_SECRET}
+        self._environ = {
+            **environ,
+            "KLINED_EXCHANGE__API_KEY": CANARY_KEY,
+            "KLINED_EXCHANGE__API_SECRET": CANARY_SECRET,
+        }
         self._processes: list[Process] = []
         self.lines: list[str] = []
         self._http: aiohttp.ClientSession

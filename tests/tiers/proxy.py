@@ -23,6 +23,7 @@ class Proxy:
         self.drip_s = 0.0  # between two small pieces
         self._flows = asyncio.Event()
         self._flows.set()
+        self._healed = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -32,8 +33,7 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        self._flows.set()
-        self.drip_s = 0.0
+        self.heal()
         if self._server is not None:
             self._server.close()
         self._abort()
@@ -58,12 +58,14 @@ class Proxy:
     def drip(self, every_s: float) -> None:
         """From now on a few bytes at a time."""
         self.count["drip"] += 1
+        self._healed.clear()
         self.drip_s = every_s
 
     def heal(self) -> None:
         """Everything flows; what was stalled arrives now, late."""
         self.dark, self.drip_s = False, 0.0
         self._flows.set()
+        self._healed.set()
 
     def _abort(self) -> None:
         for writer in list(self._writers):
@@ -104,8 +106,14 @@ class Proxy:
                     await writer.drain()
                     data = data[size:]
                     if data:
-                        await asyncio.sleep(self.drip_s)
+                        await self._drop()
             writer.write_eof()
+
+    async def _drop(self) -> None:
+        """The time between two pieces, or less when it heals."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.drip_s):
+                await self._healed.wait()
 
 
 @asynccontextmanager

@@ -120,14 +120,16 @@ def make_faults(seed: int, lasting_s: float, market: str) -> list[Fault]:
     return faults
 
 
-async def nemesis(proxy: Proxy, rng: random.Random, until_s: float) -> None:
-    """Cut, stall and darken the network now and then until that moment of the loop."""
+def nemesis(proxy: Proxy, rng: random.Random, until_s: float) -> None:
+    """Cut, stall, darken and slow the network now and then until that moment of the loop."""
     loop = asyncio.get_running_loop()
-    while loop.time() < until_s:
-        await asyncio.sleep(rng.uniform(60, 900))
-        {0: proxy.cut, 1: proxy.stall, 2: proxy.go_dark, 3: lambda: proxy.drip(0.2)}[rng.randrange(4)]()
-        await asyncio.sleep(rng.uniform(1, 90))
-        proxy.heal()
+    ways = (proxy.cut, proxy.stall, proxy.go_dark, lambda: proxy.drip(0.2))
+    moment_s = rng.uniform(60, 900)
+    while moment_s < until_s - 90:
+        loop.call_at(moment_s, rng.choice(ways))
+        moment_s += rng.uniform(1, 90)
+        loop.call_at(moment_s, proxy.heal)
+        moment_s += rng.uniform(60, 900)
 
 
 async def daemon_on(settings: Settings) -> tuple[Daemon, SyncJournal]:
@@ -156,14 +158,12 @@ def play(
             daemon, journal = await daemon_on(settings)
             if spoil is not None:
                 spoil(daemon)
-            others = [asyncio.create_task(Watch(daemon).run())]
+            watch = asyncio.create_task(Watch(daemon).run())
             if faulty:
-                others.append(asyncio.create_task(nemesis(proxy, rng, lasting_s - QUIET_S)))
+                nemesis(proxy, rng, lasting_s - QUIET_S)
             loop.call_later(lasting_s, loop.kill, signal.SIGTERM)
             code = await daemon.serve()
-            for other in others:
-                other.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            watch.cancel()
             await journal.close()
             return outcome(code, market, server, proxy, journal.path)
 

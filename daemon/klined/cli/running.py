@@ -22,6 +22,9 @@ _NAMED = re.compile(
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--live", action="store_true", help="send real orders; mode.live must be true as well")
+    parser.add_argument(
+        "--accept-exchange", action="store_true", help="after klined state restore: what the exchange says is right"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
             args.set = [*args.set, "policy.name=onnx", f"policy.model={model}"]
         return load_settings(args, needs_file=True)
 
-    return run_daemon(settings, reread)
+    return run_daemon(settings, reread, accept_exchange=args.accept_exchange)
 
 
 def demo_arguments(parser: argparse.ArgumentParser) -> None:

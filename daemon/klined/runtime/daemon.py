@@ -26,6 +26,7 @@ from klined.runtime.pipeline import Pipeline
 from klined.runtime.reconciling import Reconciling
 from klined.runtime.report import Report
 from klined.runtime.signals import Signals
+from klined.store.backup import RESTORED
 from klined.trader.trader import Trader
 
 PAUSED = "paused"
@@ -70,10 +71,11 @@ class Daemon:
         self.health = Health()
         self.started = False
         self.flatten = Flatten(venue=venue, journal=journal, clock=clock, trader=trader, outbox=outbox)
-        self.freezer, self._warmup_bars, self._reconciling = freezer, warmup_bars, reconciling
+        self.freezer, self._warmup_bars, self.reconciling = freezer, warmup_bars, reconciling
         pipeline.beside += reconciling.works() if reconciling is not None else []
         self._flattening: asyncio.Task[bool] | None = None
         self._starting: asyncio.Task[None] | None = None
+        self.accept_exchange = False  # a person has compared a restored backup with the exchange
         self.stop_why = "the market ended"
         self.report: Report | None = None
         self.on_ready: Callable[[], None] = lambda: None
@@ -99,6 +101,8 @@ class Daemon:
             return f"halted: {Reason(int(a[at.HALT])).name.lower()}; klined resume"
         if a[at.KILL]:
             return f"kill file {self.settings.kill_file}"
+        if RESTORED in self.trader.holds:
+            return "a restored backup: the exchange may know more; compare, then klined run --accept-exchange"
         if self.trader.holds:
             return f"no entries: {', '.join(sorted(self.trader.holds))}"
         return "desync" if a[at.DESYNCED] else "ok"
@@ -154,10 +158,11 @@ class Daemon:
         self.freezer.restore(recovered)
         self.venue.load(await self.journal.venue_rows())
         await self._settle(recovered)
-        fresh = self._reconciling is not None and not self.trader.time_ms
+        fresh = self.reconciling is not None and not self.trader.time_ms
         if fresh:  # what the account holds already is valued at the marks of the warm-up
             await self._catch_up()
         await self._reconcile()
+        await self._distrust(recovered.memory.get(RESTORED))
         if PAUSED in recovered.memory:
             self.trader.hold(PAUSED)
         if FLAG not in recovered.memory:
@@ -168,6 +173,20 @@ class Daemon:
             await self.flatten.run(recovered.memory[FLAG], self.settings.runtime.flatten_deadline_s)
         if not fresh:
             await self._catch_up()
+
+    async def _distrust(self, backup: str | None) -> None:
+        """A restored journal is older than the account: nothing is opened until a person accepts what that has become.
+
+        A venue inside this process was restored with it, and knows no more.
+        """
+        if backup is None:
+            return
+        if self.accept_exchange or self.venue.in_process:
+            await self.journal.remember(RESTORED, None)
+            log.warning("backup.accepted", backup=backup, left=self.trader.left())
+        else:
+            self.trader.hold(RESTORED)
+            log.error("backup.restored", backup=backup, left=self.trader.left(), hint=self.mode_why)
 
     async def _catch_up(self) -> None:
         """Show the indicators the past, or queue what was missed."""
@@ -240,13 +259,13 @@ class Daemon:
             await asyncio.sleep(SETTLE_WAIT_S)
             self.trader.due(self.clock.now_ms())
             await self.outbox.send()
-            if self._reconciling is not None and self.clock.monotonic_s() - since_s > EXPLAIN_S:
-                await self._reconciling.begin()  # a trade that was never heard speaks against every proof
+            if self.reconciling is not None and self.clock.monotonic_s() - since_s > EXPLAIN_S:
+                await self.reconciling.begin()  # a trade that was never heard speaks against every proof
                 since_s = self.clock.monotonic_s()
 
     async def _reconcile(self) -> None:
-        if self._reconciling is not None:
-            await self._reconciling.begin()
+        if self.reconciling is not None:
+            await self.reconciling.begin()
             return
         self.trader.reconcile(await self.venue.account(), self.clock.now_ms())
         await self.outbox.send()

@@ -62,13 +62,16 @@ class Logger:
             getattr(logger, item.level)(item.name, **item.data, **{log.TOLD: True})
 
 
-def run(settings: Settings, reread: Reread) -> int:
-    """The daemon, until it is told to stop; the exit code. `reread` gives the settings anew for a reload."""
+def run(settings: Settings, reread: Reread, *, accept_exchange: bool = False) -> int:
+    """The daemon, until it is told to stop; the exit code. `reread` gives the settings anew for a reload.
+
+    `accept_exchange`: after a restored backup, what the exchange says is right.
+    """
     log.configure(settings.log.level, settings.log.format)
     log.take_over()
     faulthandler.enable()  # the watchdog's SIGABRT says where every thread stood
     secrecy.protect(settings)
-    return _locked(settings, lambda: _serve(settings, reread), _loop(settings))
+    return _locked(settings, lambda: _serve(settings, reread, accept_exchange=accept_exchange), _loop(settings))
 
 
 def _loop(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -102,7 +105,7 @@ def _locked(
         return runner.run(serve())
 
 
-async def _serve(settings: Settings, reread: Reread) -> int:
+async def _serve(settings: Settings, reread: Reread, *, accept_exchange: bool) -> int:
     recent = Recent()
     bars = BarStore(settings.state_dir / BARS)
     plugins = make_observers(settings)
@@ -110,6 +113,7 @@ async def _serve(settings: Settings, reread: Reread) -> int:
         log.listen(partial(_overheard, plugin))
     daemon, journal = await _live(settings, [recent, Logger(), *plugins], bars)
     daemon.pipeline.progress = partial(_progress, daemon, bars)
+    daemon.accept_exchange = accept_exchange
     reload = Reload(daemon, bars, reread, changes)
     control = Control(settings.control_socket, Verbs(daemon, recent, reload).table())
     tasks: set[asyncio.Task[Any]] = set()
