@@ -203,3 +203,25 @@ def test_deadline_of_a_feed_follows_its_bars_and_no_other_does() -> None:
     slow = deadlines(load(None, ["market.exchange=binance", "market.timeframe=1h"], {}))
     assert slow.pop("feed") - quick.pop("feed") == 59 * 60
     assert slow == quick
+
+
+class Looking:
+    """Reconciliation that takes steps when a test says so."""
+
+    steps = 0
+
+
+async def test_account_that_nobody_looks_at_any_more_stops_the_ping(tmp_path: Path, manager: socket.socket) -> None:
+    daemon, watch, hands = await watching(tmp_path)
+    daemon.reconciling = Looking()  # type: ignore[assignment]  # all that is watched of it
+    daemon.pipeline.busy = "feed"
+    assert isinstance(daemon.feed, TellingFeed)
+    heard = ""
+    for second in range(400):
+        Looking.steps += second < 200
+        daemon.feed.steps += 1
+        daemon.trader.minutes.seq += 1
+        ticks(watch, hands, 1)
+        heard += told(manager)
+    assert heard.index("stuck: account") > heard.rindex("WATCHDOG=1")
+    await daemon.journal.close()

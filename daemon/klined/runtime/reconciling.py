@@ -84,6 +84,7 @@ class Reconciling:
         self._period_s, self._countdown_s, self._tick_s = period_s, countdown_s, tick_s
         self._since_ms = 0  # trades and income before were seen; 0: nothing to look back at
         self._failed = 0
+        self.steps = 0  # a watchdog's proof that the account is still looked at
         self._apart_ms = self._apart()
 
     def works(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
@@ -114,6 +115,7 @@ class Reconciling:
         """Until cancelled: look when poked, when the period is over, and when the machine slept."""
         while True:
             why = await self._reason()
+            self.steps += 1
             try:
                 await self._look()
             except Retryable as error:
@@ -150,6 +152,7 @@ class Reconciling:
         """Wait for a reason to look; what it was."""
         waited_s = 0.0
         while waited_s < self._period_s:
+            self.steps += 1
             try:
                 async with asyncio.timeout(min(self._tick_s, self._period_s - waited_s)):
                     await self._venue.poked.wait()

@@ -27,6 +27,7 @@ TICK_S = 1.0
 LATE_S = 1.0  # a tick later than this: something blocked the loop
 STOPPED_S = 5.0  # later than this: the process itself stood still
 START_S = 60.0  # longest silence of a recovery
+LOOK_S = 180.0  # longest look at an account: its requests have time-outs of their own, and it waits for lagging reads
 STEP_S = 120.0  # longest step of a feed that counts them: a page of bars for every symbol
 REPEAT_S = 300.0  # between two alerts about the same supervised wait
 JUMPED = "time jumped"
@@ -106,6 +107,8 @@ class Watch:
             watchdog.look("batch", stage, mark, passed_s),
             watchdog.look("venue", "venue" if outbox.performing else "", outbox.performed, passed_s),
         ]
+        if self._daemon.started and self._daemon.reconciling is not None:
+            found.append(watchdog.look("account", "account", self._daemon.reconciling.steps, passed_s))
         if self._feed is not None and stage in {"feed", "start"}:
             found.append(watchdog.look("feed", "feed step", self._feed.steps, passed_s))
         return next((silence for silence in reversed(found) if silence is not None), None)
@@ -159,6 +162,7 @@ def deadlines(settings: Settings) -> dict[str, float]:
         "start": max(START_S, settings.runtime.flatten_deadline_s + stage_s),
         "feed": bar_s + stage_s,
         "feed step": STEP_S,
+        "account": LOOK_S,
         **dict.fromkeys(("indicators", "policy", "gate", "executor"), stage_s),
         "venue": 3 * stage_s,  # its own time-outs come first
     }

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import hmac
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -43,6 +43,10 @@ RENEW_S = 1_200.0  # a listen key lives for an hour
 LIFE_S = 23 * 3_600.0  # the server ends it after 24 hours: go before
 BACK_OFF_S = (1.0, 30.0)
 SUBSCRIBE_ID = "klined-user"
+CANARY_ID = "klined-canary"
+CANARY_S = 60.0  # between two questions that prove the channel alive
+MUTE = "a question on it was not answered, as those before were"
+UNSUBSCRIBED = "the exchange has forgotten the subscription"
 
 log = structlog.get_logger()
 
@@ -64,7 +68,9 @@ class UserStream:
         self._venue, self._dialect, self._clock, self._jitter = venue, dialect, clock, jitter
         self._key, self._secret = api_key, api_secret
         self._url = (url or STREAMS[dialect.network, dialect.kind]).rstrip("/")
-        self.connections = 0
+        self.connections = self.proofs = 0
+        self._proved = asyncio.Event()
+        self._dead = ""  # why this connection is given up, once it is
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -77,7 +83,7 @@ class UserStream:
             except TimeoutError:
                 why = "its life is over"
             except (OSError, WebSocketException, Refusal, Doubt) as error:
-                why = str(error) or type(error).__name__
+                why = self._dead or str(error) or type(error).__name__
             if self.connections > before:
                 wait_s = BACK_OFF_S[0]
             log.warning("user_stream.disconnected", why=why, next_s=wait_s)
@@ -89,15 +95,21 @@ class UserStream:
         if self._dialect.kind is MarketKind.SPOT:
             async with self._open(self._url) as link:
                 await self._subscribe(link)
-                return await self._hear(link)
+                return await self._beside(link, self._prove(link))
         key = await self._listen_key("POST")
         async with self._open(f"{self._url}?listenKey={key}") as link:
-            renewing = asyncio.create_task(self._renew())
-            try:
-                return await self._hear(link)
-            finally:
-                renewing.cancel()
-                await asyncio.gather(renewing, return_exceptions=True)
+            return await self._beside(link, self._prove(link), self._renew())
+
+    async def _beside(self, link: ClientConnection, *works: Coroutine[Any, Any, None]) -> str:
+        """Listen while the works go on; why it ended."""
+        self._dead = ""
+        tasks = [asyncio.create_task(work) for work in works]
+        try:
+            return await self._hear(link)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _open(self, url: str) -> connect:
         return connect(url, max_size=FRAME_BYTES_MAX, open_timeout=10, close_timeout=1)
@@ -119,12 +131,50 @@ class UserStream:
             data = msgspec.json.decode(frame)
             if not isinstance(data, dict):
                 return Event()
+            if data.get("id") == CANARY_ID:
+                return self._heard_canary(data)
             told = data.get("event", data)
             read = spot_event if self._dialect.kind is MarketKind.SPOT else perp_event
             return read(told, self._dialect.symbols, self._venue.prefix)
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             log.warning("user_stream.unread", why=repr(error))
             return Event(look="a message of the user stream could not be read")
+
+    async def _prove(self, link: ClientConnection) -> None:
+        """A silent account and a dead channel sound alike: ask for the subscriptions, and give up what stays mute.
+
+        Only a server that ever answered is judged by its silence; until then pings and reconciliation have to do.
+        """
+        spot = self._dialect.kind is MarketKind.SPOT
+        question = {"id": CANARY_ID, "method": "session.subscriptions" if spot else "LIST_SUBSCRIPTIONS"}
+        while True:
+            await asyncio.sleep(CANARY_S)
+            self._proved.clear()
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await link.send(msgspec.json.encode(question).decode())
+                    await self._proved.wait()
+            except TimeoutError:
+                if self.proofs:
+                    self._give_up(link, MUTE)
+                    return
+            else:
+                if self._dead:
+                    self._give_up(link, self._dead)
+                    return
+
+    def _give_up(self, link: ClientConnection, why: str) -> None:
+        log.warning("user_stream.mute", why=why)
+        self._dead = why
+        link.transport.abort()
+
+    def _heard_canary(self, answer: Mapping[str, Any]) -> Event:
+        self._proved.set()
+        self.proofs += 1
+        spot = self._dialect.kind is MarketKind.SPOT
+        if spot and answer.get("status") == 200 and not answer.get("result"):
+            self._dead = UNSUBSCRIBED
+        return Event()
 
     async def _subscribe(self, link: ClientConnection) -> None:
         params: dict[str, Any] = {
