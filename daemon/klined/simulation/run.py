@@ -353,6 +353,4 @@ def simulate(schedule: Schedule, mutation: Mutation | None = None, turn_last: in
 
 def quiet() -> None:
     """Let the daemon's log pass into nothing: the trace tells what happened. For processes that only simulate."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=True
-    )
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
