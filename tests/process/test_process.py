@@ -43,6 +43,7 @@ class Running:
     def wait_for(self, name: str, times: int = 1) -> dict[str, object]:
         """The line of the log that tells this event for the `times`-th time from now on."""
         assert self.process.stderr is not None
+        line = ""
         while times:
             line = self.process.stderr.readline()
             assert line, f"the daemon ended before {name}: {''.join(self.said[-5:])}"

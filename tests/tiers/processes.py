@@ -199,6 +199,7 @@ async def town(folder: Path, market: str, environ: Mapping[str, str]) -> AsyncIt
     (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: whim\nVersion: 1.0\n")
     (plugin / "entry_points.txt").write_text(PLUGIN)
     path = f"{plugin.parent}:{Path(__file__).parents[1]}"
+    path += f":{environ.get('PYTHONPATH', '')}"
     place = Town(folder, market, {**environ, "PYTHONPATH": path})
     spot, symbol = market == "spot", SYMBOLS[market]
     names = {"spot": [symbol] if spot else [], "perp": [] if spot else [symbol]}

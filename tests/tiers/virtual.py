@@ -24,7 +24,7 @@ class Selector(selector.Selector):  # type: ignore[misc]  # the library has no t
 
     def select(self, timeout: float | None = None) -> list[Any]:
         ready = []
-        for key in self._fd_to_key.values():
+        for key in vars(self)["_fd_to_key"].values():
             wanted, end = key.events, key.fd.socket
             events = (wanted & EVENT_READ) if wanted & EVENT_READ and end.read_ready() else 0
             if wanted & EVENT_WRITE and end.write_ready():
@@ -47,10 +47,10 @@ class Loop(async_solipsism.EventLoop):  # type: ignore[misc]  # the library has 
             super().__init__()
         self.handlers = {}
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: object) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: object) -> Any:
         self.handlers[int(sig)] = lambda: callback(*args)
 
-    def remove_signal_handler(self, sig: int) -> bool:
+    def remove_signal_handler(self, sig: int) -> Any:
         return self.handlers.pop(int(sig), None) is not None
 
     def kill(self, sig: signal.Signals) -> None:
