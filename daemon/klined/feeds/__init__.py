@@ -4,6 +4,7 @@ frames   bytes of a websocket -> Bar, or why not          (pure)
 gaps     what follows what: next, gap, duplicate, older   (pure)
 batches  bars of all symbols -> one batch a close         (pure)
 columns  files -> checked columns of bars
+depth    order book, quotes, trades -> what bars tell beside
 recorded, generated, binance                              implement ports.Feed
 """
 

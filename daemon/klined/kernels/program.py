@@ -14,7 +14,7 @@ The daemon calls the same kernels from a table (`klined.trader.programs`); a tes
 
 from collections.abc import Sequence
 
-from klined.kernels import arithmetic, averages, chains, direction, extremes, momentum, ramps, regimes, turnover
+from klined.kernels import arithmetic, averages, chains, direction, extremes, micro, momentum, ramps, regimes, turnover
 from klined.kernels.frames import bar_step, frame_step
 from klined.kernels.oscillators import clip, rsi_step, squash
 from klined.kernels.rows import Row
@@ -40,7 +40,7 @@ F = 12
 COLUMNS = 13
 
 # --- operations -------------------------------------------------------------------------------------------------
-BASE, FRAME, WRITE = 0, 1, 2
+BASE, FRAME, WRITE, MICRO = 0, 1, 2, 3
 EMA, RMA, SMA, WMA, DEMA, TEMA, TRIMA, HMA, VWMA, KAMA = 10, 11, 12, 13, 14, 15, 16, 17, 18, 19
 T3, MACD, APO, PPO, LINEARREG, BBANDS, KELTNER, STDDEV = 20, 21, 22, 23, 24, 25, 26, 27
 RSI, CMO, STOCHRSI, MOM, ROC, BOP, TRIX, TSI, CCI, ULTOSC = 40, 41, 42, 43, 44, 45, 46, 47, 48, 49
@@ -49,12 +49,16 @@ MAX, MIN, DONCHIAN, WILLR, AROON, STOCH, STOCHF, KDJ = 60, 61, 62, 63, 64, 65, 6
 DMI, ADXR, VORTEX, SAR, SUPERTREND = 80, 81, 82, 83, 84
 OBV, AD, VWAP, ADOSC, CMF, MFI, EFI, RVOL, FLOW = 90, 91, 92, 93, 94, 95, 96, 97, 98
 RANK, HMM, WEEK_SIN, WEEK_COS, UNTIL, SIGMA = 110, 111, 112, 113, 114, 115
+KNOWN, TOLD, IMBALANCE, LEAN, PRESSURE, TAKERS, TOXICITY = 120, 121, 122, 123, 124, 125, 126
 AFFINE, PLUS, MINUS, TIMES, QUOTIENT, INVERSE, CLIP, SQUASH = 130, 131, 132, 133, 134, 135, 136, 137
 ABS, LOG, SQRT, PER, SQUASH_PER, ZSCORE, DIFF = 138, 139, 140, 141, 142, 143, 144
 
 
 def plan_step(code: Code, C: Row, S: Row, bar: Sequence[float], out: Row) -> None:
-    """Run a program on one closed bar (open_time, open, high, low, close, volume). Amortised O(len(code))."""
+    """Run a program on one closed bar: open_time, open, high, low, close, volume, and what `micro` says may follow.
+
+    Amortised O(len(code)).
+    """
     count = 0.0
     ready = True
     asleep = False
@@ -80,6 +84,8 @@ def plan_step(code: Code, C: Row, S: Row, bar: Sequence[float], out: Row) -> Non
             count = S[c[AT]]
             if count < c[START]:
                 ready = False
+        elif op == MICRO:
+            micro.micro_step(S, c[AT], bar)
         elif not asleep and count > c[START]:
             if op < 40:
                 averages_of(op, c, C, S)
@@ -89,12 +95,14 @@ def plan_step(code: Code, C: Row, S: Row, bar: Sequence[float], out: Row) -> Non
                 extremes_of(op, c, C, S)
             elif op < 110:
                 direction_of(op, c, C, S)
+            elif op >= 120:
+                micro_of(op, c, S)
             else:
                 regimes_of(op, c, C, S)
 
 
 def plan_history(code: Code, C: Row, S: Row, bars: Sequence[Sequence[float]], out: Sequence[Row]) -> None:
-    """`plan_step` over bars of shape (T, 6), oldest first, into features of shape (T, width)."""
+    """`plan_step` over bars of shape (T, 6 or more), oldest first, into features of shape (T, width)."""
     for t in range(len(bars)):
         plan_step(code, C, S, bars[t], out[t])
 
@@ -241,6 +249,25 @@ def regimes_of(op: int, c: Sequence[int], C: Row, S: Row) -> None:
         S[o] = regimes.until(n, x)
     elif op == SIGMA:
         S[o] = arithmetic.sigma_step(S, at, n, x, S[c[B]])
+
+
+def micro_of(op: int, c: Sequence[int], S: Row) -> None:
+    """Order book and trades."""
+    at, o, n, x, y = c[AT], c[OUT], c[N1], S[c[A]], S[c[B]]
+    if op == KNOWN:
+        S[o] = micro.known(x)
+    elif op == TOLD:
+        S[o] = micro.told(x)
+    elif op == IMBALANCE:
+        S[o] = micro.imbalance(n, x, y)
+    elif op == LEAN:
+        S[o] = x
+    elif op == PRESSURE:
+        S[o] = micro.pressure_step(S, at, n, x, y)
+    elif op == TAKERS:
+        S[o] = micro.takers_step(S, at, n, x, y)
+    elif op == TOXICITY:
+        S[o] = micro.toxicity_step(S, at, n, x, y)
 
 
 def joins(op: int, c: Sequence[int], C: Row, S: Row) -> None:

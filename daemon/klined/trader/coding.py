@@ -17,6 +17,7 @@ class Coder:
         self.rows: dict[int, list[tuple[int, ...]]] = {0: []}
         self.blocks = {0: 0}  # where the bar of each timeframe stands
         self.needs: dict[int, int] = {0: 1}  # bars of each timeframe until all of it is there
+        self.micro = -1  # place of what the feed tells beside the bar, once something reads it
         self.known: dict[tuple[object, ...], int] = {}
         self.only: set[int] = set()  # places of what is the one output of its row
 

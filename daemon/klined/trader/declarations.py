@@ -5,7 +5,7 @@
 
     feature := [name '='] sum        sum := product (('+' | '-') product)*     product := factor (('*' | '/') factor)*
     factor  := '-' factor | atom ['@' number unit]                            unit := m | h | d
-    atom    := number | '(' sum ')' | name ['(' argument, ... ')'] ['.' output]
+    atom    := number | '(' sum ')' | name ['(' argument, ... ')'] ['.' output]    name: word, or book.word, trades.word
     argument := sum | name '=' ['-'] number        first the series, then the numbers
 
 `parse` knows the grammar only; `klined.trader.programs` knows the names.
@@ -18,6 +18,9 @@ from difflib import get_close_matches
 from msgspec import Struct
 
 from klined.errors import ConfigError
+
+SPACES = frozenset({"book", "trades"})
+"""Names that only begin one: `book.imbalance(5)`."""
 
 UNITS_MINUTES = {"m": 1, "h": 60, "d": 1440}
 TOKEN = re.compile(r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|([A-Za-z_]\w*)|(.))")
@@ -180,6 +183,9 @@ class _Parser:
         if kind != "name":
             raise self.unexpected("a number, a name or a parenthesis")
         self.take()
+        if text in SPACES and self.peek() == ".":
+            self.take()
+            text = f"{text}.{self.take()[1]}"
         series, numbers, named = self.arguments() if self.peek() == "(" else ((), (), ())
         output = ""
         if self.peek() == ".":

@@ -19,6 +19,7 @@ from klined.kernels import (
     direction,
     extremes,
     frames,
+    micro,
     momentum,
     oscillators,
     ramps,
@@ -48,6 +49,20 @@ SERIES = {
     "typical_before": frames.TYPICAL_BEFORE,
 }
 """What a block holds of each bar, by the name declarations use."""
+
+MICRO = {
+    "taken": micro.TAKEN,
+    "spread": micro.SPREAD,
+    "lean": micro.LEAN,
+    "order_flow": micro.ORDER_FLOW,
+    "touch": micro.TOUCH,
+    **{
+        f"{side}{k}": micro.DEPTHS + 2 * i + j
+        for i, k in enumerate(micro.LEVELS)
+        for j, side in enumerate(("bid", "ask"))
+    },
+}
+"""What a feed may tell beside, by the name that the indicators below read it by; no series of their own."""
 
 LATE = frozenset({"change", "trange", "close_before", "high_before", "low_before", "typical_before"})
 """Series that begin with the second bar."""
@@ -335,6 +350,25 @@ REGIME = (
         (_bars("hours", 8),), _one(lambda _: 0, 0.0, 1.0), 0, lambda _: 0, stateful=False),
 )  # fmt: skip
 
+ORDERS = (
+    _of("book.known", op.KNOWN, micro.known, "1 where the feed told an order book: the mask of book.*", "spread",
+        (), _one(lambda: 0, 0.0, 1.0), 0, lambda: 1, stateful=False),
+    _of("book.spread", op.TOLD, micro.told, "ask - bid at the close, fraction of their middle", "spread", (),
+        _one(lambda: 0, 0.0), 0, lambda: 1, stateful=False),
+    _of("book.imbalance", op.IMBALANCE, micro.imbalance, "bids less asks over both, in the best 1, 5, 10 or 20 levels",
+        "bid5 ask5", (_bars("levels", 5),), _one(lambda _: 0, -1.0, 1.0), 0, lambda _: 1, stateful=False),
+    _of("book.microprice", op.LEAN, micro.same, "micro-price above the middle, fraction of the middle", "lean", (),
+        _one(lambda: 0), 0, lambda: 1, stateful=False),
+    _of("book.ofi", op.PRESSURE, micro.pressure_step, "order flow of n bars over the mean size at the touch",
+        "order_flow touch", _n(20), _one(lambda n: n - 1), windows.pair_size, lambda n: n),
+    _of("trades.known", op.KNOWN, micro.known, "1 where the feed told who traded aggressively: the mask of trades.*",
+        "taken", (), _one(lambda: 0, 0.0, 1.0), 0, lambda: 1, stateful=False),
+    _of("trades.imbalance", op.TAKERS, micro.takers_step, "bought less sold by takers, over the volume of n bars",
+        "taken volume", _n(20), _one(lambda n: n - 1, -1.0, 1.0), windows.pair_size, lambda n: n),
+    _of("trades.vpin", op.TOXICITY, micro.toxicity_step, "sum of |bought - sold| by takers over the volume of n bars",
+        "taken volume", _n(50), _one(lambda n: n - 1, 0.0, 1.0), windows.pair_size, lambda n: n),
+)  # fmt: skip
+
 FAMILIES = {
     "averages and bands": AVERAGES,
     "momentum": MOMENTUM,
@@ -342,5 +376,6 @@ FAMILIES = {
     "direction": DIRECTION,
     "volume": VOLUME,
     "regime and time": REGIME,
+    "order book and trades": ORDERS,
 }
 INDICATORS = {indicator.name: indicator for family in FAMILIES.values() for indicator in family}

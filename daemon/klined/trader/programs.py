@@ -13,12 +13,12 @@ from math import inf, isfinite
 from msgspec import Struct
 from msgspec.structs import replace
 
-from klined.kernels import frames, regimes
+from klined.kernels import frames, micro, regimes
 from klined.kernels import program as op
 from klined.trader.coding import MINUTE_MS, Coder
 from klined.trader.declarations import Binary, Declaration, Frame, Name, Node, Number, canonical, fault, parse, unknown
 from klined.trader.functions import ALIASES, FUNCTIONS, HMM, MACROS, Function
-from klined.trader.indicators import INDICATORS, LATE, SERIES, Indicator, Param
+from klined.trader.indicators import INDICATORS, LATE, MICRO, SERIES, Indicator, Param
 from klined.trader.operands import Value, interval, scaled
 
 BASE_MS = 60_000
@@ -49,6 +49,11 @@ class Program(Struct, frozen=True):
     def first_bar(self) -> int:
         """Index of the first bar with a finite row, at the latest."""
         return max(result.first_bar for result in self.results)
+
+    @property
+    def wide(self) -> bool:
+        """Whether it reads what a feed may tell beside the bar; see `klined.kernels.micro`."""
+        return any(row[op.OP] == op.MICRO for row in self.code)
 
     @property
     def stable_bars(self) -> int:
@@ -99,6 +104,8 @@ class _Builder(Coder):
             constant = self.constant(minutes * MINUTE_MS, self.interval_ms) if minutes else 0
             head = op.FRAME if minutes else op.BASE
             code.append(self.row(head, at=at, start=self.needs[minutes], constant=constant))
+            if not minutes and self.micro >= 0:
+                code.append(self.row(op.MICRO, at=self.micro))
             code += self.rows[minutes]
         return Program((*code, *writes), tuple(self.constants), self.size, tuple(results), self.interval_ms)
 
@@ -136,7 +143,7 @@ class _Builder(Coder):
     def named(self, node: Name, name: str, minutes: int) -> Value:
         if name in MACROS:
             return self.value(self.written_out(node), minutes)
-        name, _, output = ALIASES.get(name, name).partition(".")
+        name, _, output = ALIASES[name].partition(".") if name in ALIASES else (name, "", "")
         if output and node.output:
             raise unknown(self.source, node.column, f"output of {node.name}", node.output, [output])
         node = replace(node, name=name, output=output or node.output)
@@ -173,7 +180,7 @@ class _Builder(Coder):
         if node.output not in {*outputs, ""}:
             raise unknown(self.source, node.column, f"output of {node.name}", node.output, [o for o in outputs if o])
         which = outputs.index(node.output) if node.output in outputs else 0
-        start, stable, inputs = of.start, 0, [self.blocks[minutes] + SERIES[name] for name in of.inputs]
+        start, stable, inputs = of.start, 0, self.inputs(node, of, wholes, minutes)
         if node.series:
             if not of.free or len(node.series) != 1:
                 raise fault(
@@ -192,6 +199,19 @@ class _Builder(Coder):
         own = of.stable(*wholes)
         forgotten = None if own is None or stable is None else max(own, output.lookback(*wholes) + 1) + stable
         return Value(place + which, minutes, first, forgotten, output.low, output.high)
+
+    def inputs(self, node: Name, of: Indicator, wholes: tuple[int, ...], minutes: int) -> list[int]:
+        """Places of the series that an indicator reads."""
+        names = of.inputs
+        if of.op == op.IMBALANCE:
+            if wholes[0] not in micro.LEVELS:
+                raise fault(self.source, node.column, f"{of.name}: levels is {wholes[0]}, not one of {micro.LEVELS}")
+            names = (f"bid{wholes[0]}", f"ask{wholes[0]}")
+        if minutes and not MICRO.keys().isdisjoint(names):
+            raise fault(self.source, node.column, f"{of.name} is known of the plan's own bars only; leave the @ out")
+        if self.micro < 0 and not MICRO.keys().isdisjoint(names):
+            self.micro = self.room(micro.MICRO)
+        return [self.micro + MICRO[name] if name in MICRO else self.blocks[minutes] + SERIES[name] for name in names]
 
     def function(self, node: Name, of: Function, minutes: int) -> Value:
         numbers = self.numbers(node, of.params)

@@ -7,6 +7,7 @@ A call costs as much as the arithmetic of what joins indicators into features: o
 joins that do not wait for each other run in one loop, and a test compares every byte.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
@@ -14,6 +15,7 @@ from klined.kernels import arithmetic
 from klined.kernels import program as op
 from klined.kernels.arithmetic import UNIT_MIN
 from klined.kernels.frames import bar_step, frame_step
+from klined.kernels.micro import micro_step
 from klined.kernels.rows import Row
 from klined.trader.calls import Run, bound, inputs_of, outputs_of
 from klined.trader.programs import Program
@@ -26,6 +28,8 @@ def stepper(program: Program) -> Step:
     """The step function of a program over memoryview rows."""
     frames, writes = _grouped(program)
     constants, width = program.constants, len(program.results)
+    blank = memoryview(array("d", [NAN] * width))
+    beside = next((row[op.AT] for row in program.code if row[op.OP] == op.MICRO), -1)
     base, base_runs = frames[-1]
     interval, base_need = constants[base[op.CONSTANT]], float(base[op.START])
     settled = max((start for start, _ in base_runs), default=0)
@@ -44,6 +48,8 @@ def stepper(program: Program) -> Step:
                 ready = False
         bar_step(S, 0, bar[0] + interval, bar[1], bar[2], bar[3], bar[4], bar[5])
         count = S[0]
+        if beside >= 0:
+            micro_step(S, beside, bar)
         if count > settled:
             for run in all_runs:
                 run(S)
@@ -53,8 +59,7 @@ def stepper(program: Program) -> Step:
             for slot, place, size in writes:
                 out[slot : slot + size] = S[place : place + size]
         else:
-            for slot in range(width):
-                out[slot] = NAN
+            out[:width] = blank
 
     return step
 
@@ -77,7 +82,7 @@ def _grouped(
             frames.append((row, []))
         elif row[op.OP] == op.WRITE:
             writes.append((row[op.OUT], row[op.A], row[op.N1]))
-        else:
+        elif row[op.OP] != op.MICRO:
             frames[-1][1].append((row[op.START], bound(row, program.constants)))
     return frames, writes
 
@@ -91,7 +96,7 @@ def _looped(program: Program) -> tuple[Run, ...]:
         code = row[op.OP]
         if code in {op.BASE, op.FRAME}:
             base = code == op.BASE
-        elif base and code != op.WRITE:
+        elif base and code not in {op.WRITE, op.MICRO}:
             depth = 1 + max((depths.get(place, 0) for place in inputs_of(row)), default=0)
             depths.update(dict.fromkeys(outputs_of(row), depth))
             kind = (code, *row[op.B : op.D + 1]) if code == op.SQUASH_PER else (code if code in LOOPS else -1,)
