@@ -29,6 +29,10 @@ class SandboxClock:
         """Let `ms` pass at once."""
         self._start_ms += ms
 
+    def delay_s(self, ms: float) -> float:
+        """Real seconds of a delay: as sandbox time runs, and at least as real time does where that stands still."""
+        return ms / SECOND_MS / max(1.0, self.speed)
+
     def wall_s(self, sandbox_ms: float) -> float:
         """How long that much sandbox time takes, in real seconds; a minute when time stands still."""
         return max(0.0, sandbox_ms / SECOND_MS / self.speed) if self.speed else 60.0

@@ -29,7 +29,8 @@ class PerpReports:
         return f"{value:.{digits(self._venue.listed[symbol].tick)}f}"
 
     def quantity(self, symbol: str, value: Decimal) -> str:
-        return f"{value:.{digits(self._venue.listed[symbol].lot)}f}"
+        """In lots; what was traded by finer lots, before the rules changed, is not rounded away."""
+        return f"{value:.{max(digits(self._venue.listed[symbol].lot), digits(value))}f}"
 
     def order(self, order: Order, *, answer: bool = False) -> Json:
         """An order. With `answer` it is that of POST and DELETE, which by 2026 lost avgPrice and cumQuote."""

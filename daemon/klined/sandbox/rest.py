@@ -96,7 +96,7 @@ class Rest:
             case FaultKind.TRUNCATED:
                 return await _truncated(http, raw)
             case FaultKind.SLOW:
-                await asyncio.sleep(fault.delay_ms / 1000)
+                await asyncio.sleep(self._gate.exchange.clock.delay_s(fault.delay_ms))
                 return _answer(body, 200, headers)
             case _:
                 return _told(fault)
@@ -105,7 +105,7 @@ class Rest:
         """Execute when the delay is over; the checks are made then, as before the matching engine."""
 
         async def execute() -> None:
-            await asyncio.sleep(fault.delay_ms / 1000)
+            await asyncio.sleep(self._gate.exchange.clock.delay_s(fault.delay_ms))
             self._make(request, endpoint)
 
         task = asyncio.get_running_loop().create_task(execute())

@@ -185,14 +185,14 @@ class SocketApi:
             case FaultKind.TRUNCATED:
                 channel.send(answer[: len(answer) // 2])
             case FaultKind.SLOW:
-                await asyncio.sleep(fault.delay_ms / 1000)
+                await asyncio.sleep(self._gate.exchange.clock.delay_s(fault.delay_ms))
                 channel.send(answer)
             case _:
                 channel.send(encode(_refused(number, _error(fault))))
 
     def _later(self, session: Session, method: str, params: dict[str, Any], fault: Fault) -> None:
         async def execute() -> None:
-            await asyncio.sleep(fault.delay_ms / 1000)
+            await asyncio.sleep(self._gate.exchange.clock.delay_s(fault.delay_ms))
             self._answer(session, None, method, params)
 
         task = asyncio.get_running_loop().create_task(execute())
