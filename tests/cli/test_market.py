@@ -10,14 +10,19 @@ import pytest
 from klined.cli.main import main
 from klined.cli.market import read_bars
 from klined.world.generators import SAYS, generate
+from klined.world.laying import lay
+from klined.world.scenarios import SCENARIOS, parsed
 
 
-def test_list_names_every_generator(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_names_every_generator_and_scenario(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--json", "market", "list"]) == 0
-    assert json.loads(capsys.readouterr().out)["generators"] == SAYS
+    told = json.loads(capsys.readouterr().out)
+    assert told["generators"] == SAYS
+    assert told["scenarios"].keys() == SCENARIOS.keys()
+    assert told["scenarios"]["flash_crash"]["depth"] == 0.15
     assert main(["market", "list"]) == 0
     text = capsys.readouterr().out
-    assert all(f"  {kind}" in text for kind in SAYS)
+    assert all(f"  {kind}" in text for kind in (*SAYS, *SCENARIOS))
 
 
 def test_what_is_generated_is_what_is_read_back_to_the_byte(tmp_path: Path) -> None:
@@ -69,6 +74,18 @@ def test_check_tells_a_market_from_a_random_walk_by_its_exit_code(
         assert ("behaves like a market" if code == 0 else "is no market: fat tails") in capsys.readouterr().out
 
 
+def test_scenarios_are_laid_over_a_file_as_in_python(tmp_path: Path) -> None:
+    base, out = tmp_path / "ETHUSDT-1m.csv", tmp_path / "crash.csv"
+    assert main(["market", "generate", "--bars", "900", "--out", str(base)]) == 0
+    texts = ["flash_crash:start=100,depth=0.3", "outage:start=400,bars=20"]
+    args = [part for text in texts for part in ("--scenario", text)]
+    assert main(["market", "lay", str(base), *args, "--out", str(out)]) == 0
+    tables = read_bars([base], [], None)[0]
+    expected = lay(tables, [parsed(text) for text in texts])["ETH/USDT"]
+    assert len(expected) == 880
+    assert np.array_equal(read_bars([out], ["ETH/USDT"], None)[0]["ETH/USDT"], expected)
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -79,6 +96,7 @@ def test_check_tells_a_market_from_a_random_walk_by_its_exit_code(
         (["generate", "--kind", "bootstrap"], "give its files"),
         (["generate", "--symbol", "ETH/USDT", "--symbol", "BTC/USDT"], "--out DIR"),
         (["generate", "--bars", "5", "--out", "/nowhere/at/all.csv"], "cannot write"),
+        (["lay", "nowhere.csv", "--scenario", "flashcrash"], "did you mean flash_crash"),
         (["check", "nowhere.csv"], "no file nowhere.csv"),
     ],
 )

@@ -228,3 +228,33 @@ async def test_closed_feed_has_no_next_batch() -> None:
     assert await feed.next() is not None
     await feed.close()
     assert await feed.next() is None
+
+
+async def test_scenarios_lie_over_what_is_traded_and_not_over_the_warm_up(tmp_path: Path) -> None:
+    file = tmp_path / "ETHUSDT-1m.csv"
+    rows = [(i * MINUTE_MS, 100.0, 101.0, 99.0, 100.0, 5.0) for i in range(200)]
+    file.write_text("".join(",".join(map(repr, row)) + "\n" for row in rows))
+    texts = ["outage:start=10,bars=5,depth=0.1", "bad_klines:start=20,bars=50,share=1"]
+    calm, troubled = RecordedFeed([ETH], MINUTE_MS, [file]), RecordedFeed([ETH], MINUTE_MS, [file], scenarios=texts)
+    assert await troubled.history(40, None) == await calm.history(40, None)
+    found = await played(troubled)
+    assert len(found) == 155
+    assert [batch.bars[0].close for batch in found if batch.bars[0]] == [100.0] * 10 + [90.0] * 145
+    assert troubled.gaps() == {ETH: (1, 5)}
+    assert sum(troubled.dropped().values()) == 50
+    with pytest.raises(ConfigError, match="did you mean outage"):
+        RecordedFeed([ETH], MINUTE_MS, [file], scenarios=["outrage"])
+
+
+async def test_a_generated_market_under_scenarios_is_the_same_after_a_restart() -> None:
+    def made() -> GeneratedFeed:
+        texts = ["volatility:start=5,bars=40,factor=4", "outage:start=20,bars=5"]
+        return GeneratedFeed([ETH], MINUTE_MS, seed=3, bars=100, scenarios=texts)
+
+    whole = made()
+    await whole.history(30, None)
+    found = await played(whole)
+    assert [late.close_time_ms - early.close_time_ms for early, late in pairwise(found)].count(6 * MINUTE_MS) == 1
+    again = made()
+    await again.history(30, found[49].close_time_ms)
+    assert (await played(again))[:40] == found[50:90]

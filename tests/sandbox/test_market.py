@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 
 from klined.errors import ConfigError, StateError
+from klined.sandbox.market import Market
 from klined.sandbox.server import running
 from klined.sandbox.settings import SandboxSettings, read_settings
-from klined.world.overlays import Overlay, Trouble
 from sandbox.wire import Wire
 
 MINUTE_MS = 60_000
@@ -79,30 +79,56 @@ async def test_time_may_pass_faster() -> None:
         assert (await wire.market("BUY", "0.1"))["status"] == "FILLED"  # signed with the sandbox's time
 
 
-async def trouble(kind: Trouble, bars: int = 2) -> tuple[Any, list[Any]]:
-    """Order book and candles in the midst of one trouble, which begins with the second bar."""
-    overlay = Overlay(trouble=kind, start=1, bars=bars)
-    settings = SandboxSettings(port=0, speed=0.0, history=20, start_ms=START_MS, overlays=(overlay,))
+async def trouble(scenario: str, until: float = 1.5) -> tuple[Any, list[Any]]:
+    """Order book after `until` bars, and all candles, under a scenario."""
+    settings = SandboxSettings(port=0, speed=0.0, history=20, start_ms=START_MS, scenarios=(scenario,))
     async with running(settings) as server, aiohttp.ClientSession() as http:
         wire = Wire(http, server)
-        await wire.step(int(1.5 * MINUTE_MS))
+        await wire.step(int(until * MINUTE_MS))
         book = await wire.call("GET", "/api/v3/depth", symbol="ETHUSDT", limit=5)
         await wire.step(4 * MINUTE_MS)
         return book, [[float(each) for each in row[1:6]] for row in (await rows(wire))[20:]]
 
 
-async def test_troubles_are_laid_over_the_market() -> None:
-    calm_book, calm = await trouble(Trouble.HALT, bars=0)
-    book, crash = await trouble(Trouble.FLASH_CRASH)
+async def test_scenarios_are_laid_over_the_market() -> None:
+    calm_book, calm = await trouble("halt:bars=0")
+    book, crash = await trouble("flash_crash:start=1,bars=2,depth=0.2,fall=0.5,recovery=0.5")
     assert min(row[2] for row in crash) < 0.85 * min(row[2] for row in calm)
     assert crash[-1][3] == pytest.approx(0.9 * calm[-1][3], rel=1e-3)  # half of it comes back
-    thin_book, thin = await trouble(Trouble.LOW_LIQUIDITY)
+    thin_book, thin = await trouble("low_liquidity:start=1,bars=2,volume=0.02,liquidity=0.05")
     assert thin[1][4] == pytest.approx(0.02 * calm[1][4], rel=0.01)
     assert float(thin_book["asks"][0][1]) < 0.1 * float(calm_book["asks"][0][1])
     assert float(book["asks"][0][0]) - float(book["bids"][0][0]) > 1
-    _, gap = await trouble(Trouble.GAP)
-    assert len(gap) == len(calm) - 2
-    assert gap[-1][3] == pytest.approx(0.8 * calm[-1][3], rel=1e-3)
+
+
+async def test_an_outage_leaves_a_gap_and_no_answers_and_a_halt_no_orders() -> None:
+    _, calm = await trouble("halt:bars=0")
+    _, gap = await trouble("outage:start=1,bars=2,depth=0.2", until=0.5)
+    assert len(gap) == len(calm) - 3
+    assert gap[-1][3] == pytest.approx(0.8 * calm[-2][3], rel=1e-3)
+    scenarios = ("outage:start=1,bars=1", "halt:start=3,bars=2", "latency_storm:start=6,bars=2,latency_ms=1")
+    settings = SandboxSettings(port=0, speed=0.0, history=20, start_ms=START_MS, scenarios=scenarios)
+    async with running(settings) as server, aiohttp.ClientSession() as http:
+        wire = Wire(http, server)
+        assert (await wire.market("BUY", "0.1"))["status"] == "FILLED"
+        await wire.step(int(1.5 * MINUTE_MS))
+        assert "Service Unavailable" in str(await wire.market("BUY", "0.1"))
+        await wire.step(MINUTE_MS)
+        assert (await wire.market("BUY", "0.1"))["status"] == "FILLED"
+        await wire.step(MINUTE_MS)
+        assert "Market is closed" in str(await wire.market("BUY", "0.1"))
+        await wire.step(3 * MINUTE_MS)
+        assert (await wire.market("BUY", "0.1"))["status"] == "FILLED"
+        fired = [str(one.kind) for one in server.exchange.faults.log]
+        assert fired[:2] == ["disconnect", "unavailable"] or "unavailable" in fired
+        assert {"unavailable", "halt", "slow"} <= set(fired)
+
+
+def test_an_unknown_scenario_is_told_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="did you mean flash_crash"):
+        read_settings(None, scenarios=["flashcrash"])
+    with pytest.raises(ConfigError, match="arm the fault bad_frame"):
+        Market(read_settings(None, scenarios=["bad_klines"]), START_MS)
 
 
 async def test_a_restart_remembers_everything(tmp_path: Path) -> None:

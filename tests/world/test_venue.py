@@ -1,4 +1,4 @@
-"""The real-time venue's parts: book, path, overlays, triggers, memory."""
+"""The real-time venue's parts: book, path, triggers, memory."""
 
 from decimal import Decimal
 
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from klined.domain import Bar, MarketKind
 from klined.world.book import Book, Depth
 from klined.world.filters import default_instrument
-from klined.world.overlays import Overlay, Trouble
 from klined.world.path import Path
 from klined.world.perpetual import PerpetualVenue
 from klined.world.spot import SpotVenue
@@ -60,15 +59,6 @@ def test_a_path_sees_all_of_its_bar_and_nothing_else(bar: Bar, seed: int, stops:
     assert (prices[0], prices[-1]) == (bar.open, bar.close)
     assert (max(prices), min(prices)) == pytest.approx((bar.high, bar.low))
     assert [point.fraction for point in seen] == sorted(point.fraction for point in seen)
-
-
-@given(bars(), st.sampled_from(Trouble), st.integers(0, 20), st.integers(0, 6), st.floats(0.01, 0.6))
-def test_an_overlay_makes_bars_or_none(bar: Bar, trouble: Trouble, number: int, count: int, depth: float) -> None:
-    """A Bar checks itself; an overlay that lies ahead changes nothing."""
-    overlay = Overlay(trouble=trouble, start=10, bars=max(1, count), depth=depth)
-    found = overlay.apply(bar, number)
-    if number < 10:
-        assert found == bar
 
 
 wishes = st.lists(

@@ -1,4 +1,4 @@
-"""The verb that makes markets and judges them: market list, generate, check."""
+"""The verb that makes markets, troubles them and judges them: market list, generate, lay, check."""
 
 import argparse
 import gzip
@@ -19,7 +19,9 @@ from klined.feeds.timeframe import TIMEFRAMES_MS, timeframe_name
 from klined.world.facts import Report, stylised_facts
 from klined.world.filters import venue_symbol
 from klined.world.generators import SAYS, START_MS, Copula, generate
+from klined.world.laying import lay
 from klined.world.names import spelled
+from klined.world.scenarios import SCENARIOS, Scenario, parsed
 from klined.world.tables import COLUMNS
 
 Bars = NDArray[np.float64]
@@ -27,8 +29,8 @@ BARS = 43_200  # a month of minutes
 
 
 def market_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,generate,check}")
-    actions.add_parser("list", help="every generator")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,generate,lay,check}")
+    actions.add_parser("list", help="every generator and every scenario")
     make = actions.add_parser("generate", help="bars of a made-up market, as CSV")
     make.add_argument("--kind", default="market", metavar="NAME", help="like garch, or garch:alpha=0.1,beta=0.85")
     make.add_argument("--bars", type=int, default=BARS, metavar="N", help=f"of each symbol ({BARS})")
@@ -38,6 +40,13 @@ def market_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument("--correlation", type=float, metavar="R", help="between symbols, in [0, 1) (0.7)")
     make.add_argument("--base", action="append", type=Path, default=[], metavar="FILE", help="for bootstrap: real bars")
     _market_of(make)
+    trouble = actions.add_parser("lay", help="lay scenarios over bars, as CSV")
+    trouble.add_argument("file", type=Path, nargs="+", metavar="FILE", help="bars, like ETHUSDT-1m.csv.gz")
+    trouble.add_argument(
+        "--scenario", action="append", required=True, metavar="NAME", help="like flash_crash:start=600,depth=0.2"
+    )
+    trouble.add_argument("--out", type=Path, metavar="FILE", help=".csv or .csv.gz; of several symbols a directory")
+    _market_of(trouble)
     judge = actions.add_parser("check", help="does it behave like a market? Stylised facts, with bands")
     judge.add_argument("file", type=Path, metavar="FILE", help="bars, like ETHUSDT-1m.csv.gz")
     _market_of(judge)
@@ -54,15 +63,39 @@ def market(args: argparse.Namespace) -> int:
             return _list(args)
         case "generate":
             return _generate(args)
+        case "lay":
+            return _lay(args)
         case _:
             return _check(args)
 
 
 def _list(args: argparse.Namespace) -> int:
     if args.json:
-        emit({"generators": SAYS})
+        emit({"generators": SAYS, "scenarios": {name: _parameters(kind) for name, kind in SCENARIOS.items()}})
         return 0
-    print(f"generators\n{table([(f'  {name}', says) for name, says in SAYS.items()])}")
+    print(f"generators\n{table([(f'  {name}', says) for name, says in SAYS.items()])}\n")
+    rows = []
+    for name, kind in SCENARIOS.items():
+        given = " ".join(f"{key}={value}" for key, value in _parameters(kind).items() if key != "start")
+        rows += [(f"  {name}", kind.says), ("", given)]
+    print(f"scenarios (each also start={SCENARIOS['halt']().start}, in bars)\n{table(rows)}")
+    return 0
+
+
+def _parameters(kind: type[Scenario]) -> dict[str, Any]:
+    """With their defaults."""
+    return msgspec.structs.asdict(kind())
+
+
+def _lay(args: argparse.Namespace) -> int:
+    scenarios = [parsed(text) for text in args.scenario]
+    tables, interval_ms = read_bars(args.file, args.symbol, args.timeframe)
+    bars = lay(tables, scenarios)
+    told = write_bars(bars, args.out, interval_ms)
+    if args.json and args.out:
+        emit({"ok": True, "files": told, "bars": {symbol: len(rows) for symbol, rows in bars.items()}})
+    elif args.out:
+        print(f"{', '.join(args.scenario)} over {', '.join(bars)}: {', '.join(told)}")
     return 0
 
 
@@ -147,7 +180,7 @@ def write_bars(bars: Mapping[str, Bars], out: Path | None, interval_ms: int) -> 
 
 def _write(path: Path | None, rows: Bars) -> None:
     lines = [",".join(("open_time", *COLUMNS[1:]))]
-    lines += [f"{int(time)},{','.join(map(repr, numbers))}" for time, *numbers in rows.tolist()]
+    lines += [f"{time:.0f},{','.join(map(repr, numbers))}" for time, *numbers in rows.tolist()]
     text = "\n".join(lines) + "\n"
     if path is None:
         sys.stdout.write(text)

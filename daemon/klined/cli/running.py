@@ -129,6 +129,9 @@ def file_overrides(
 def _play_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bars", type=int, metavar="N", help="end after N bars, flat")
     parser.add_argument("--speed", type=float, metavar="X", help="bars per second; 0: as fast as possible")
+    parser.add_argument(
+        "--scenario", action="append", metavar="NAME", help="trouble, like flash_crash:start=600; klined market list"
+    )
     parser.add_argument("--policy", metavar="NAME", help="onnx, a rule such as ema_cross, or a .onnx file")
 
 
@@ -143,5 +146,6 @@ def _play_overrides(args: argparse.Namespace) -> list[str]:
     return [
         *([f"market.bars={args.bars}"] if args.bars is not None else []),
         *([f"market.speed={args.speed}"] if args.speed is not None else []),
+        *([f"market.scenarios={' '.join(args.scenario)}"] if args.scenario else []),
         *policy_overrides(args.policy),
     ]

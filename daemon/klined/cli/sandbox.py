@@ -24,6 +24,9 @@ def sandbox_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spot", action="append", metavar="SYMBOL", help="like ETH/USDT; may be repeated")
     parser.add_argument("--perp", action="append", metavar="SYMBOL", help="like ETH/USDT:USDT; may be repeated")
     parser.add_argument("--file", action="append", metavar="FILE", help="recorded bars instead of a made-up market")
+    parser.add_argument(
+        "--scenario", action="append", metavar="NAME", help="like flash_crash:start=30; see klined market"
+    )
     parser.add_argument("--start", type=int, metavar="MS", help="the clock's first time, UTC ms; else now")
 
 
@@ -33,7 +36,7 @@ def sandbox(args: argparse.Namespace) -> int:
         raise ConfigError(f"--set {unknown[0]} is for the daemon; the sandbox has a settings file of its own")
     settings = read_settings(
         args.settings, port=args.port, speed=args.speed, seed=args.seed, spot=args.spot, perp=args.perp,
-        files=args.file, start_ms=args.start, state=str(args.state) if args.state else None,
+        files=args.file, scenarios=args.scenario, start_ms=args.start, state=str(args.state) if args.state else None,
     )  # fmt: skip
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):

@@ -67,6 +67,19 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _spaced(value: object) -> object:
+    """Accept `a b` where a list is wanted, of entries that have commas of their own."""
+    return value.split() if isinstance(value, str) else value
+
+
+def _scenario(value: object) -> object:
+    """Raises ConfigError, which knows the nearest name."""
+    from klined.world.scenarios import parsed  # noqa: PLC0415 - numpy, only for who uses one
+
+    parsed(str(value))
+    return value
+
+
 def _symbol(value: object) -> object:
     if not isinstance(value, str) or not SYMBOL.fullmatch(value):
         raise ValueError("no symbol")
@@ -86,6 +99,7 @@ def _nothing(value: object) -> object:
 Symbols = Annotated[
     tuple[Annotated[str, BeforeValidator(_symbol)], ...], BeforeValidator(_listed), Field(min_length=1, max_length=200)
 ]
+Scenarios = Annotated[tuple[Annotated[str, BeforeValidator(_scenario)], ...], BeforeValidator(_spaced)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_nothing)]
 OptionalFloat = Annotated[float | None, BeforeValidator(_nothing)]

@@ -17,6 +17,7 @@ from klined.config.fields import (
     OptionalFloat,
     OptionalPath,
     Paths,
+    Scenarios,
     Section,
     Symbols,
     Timeframe,
@@ -52,6 +53,11 @@ class Market(Section):
         (),
         "what the recorded feed plays: CSV bars or recorded frames; ETHUSDT-1m.csv.gz belongs to ETH/USDT by its name",
         'a list of files, like ["ETHUSDT-1m.csv.gz"]',
+    )
+    scenarios: Scenarios = said(
+        (),
+        "trouble laid over a generated or recorded market, in bars from the first that is traded; klined market list",
+        'a list like ["flash_crash:start=600,depth=0.2"]',
     )
     funding_file: OptionalPath = said(None, "CSV of past funding rates for a replayed perpetual", "a file")
     instruments_file: OptionalPath = said(None, "a saved exchangeInfo: lots, ticks and smallest orders", "a file")

@@ -82,7 +82,7 @@ def read_columns(symbols: Sequence[str], interval_ms: int, files: Sequence[Path]
             _check_interval(path, table, interval_ms)
             tables[symbol].append(table)
             dropped[symbol][FrameFault.MALFORMED] += malformed
-    return {symbol: _columns(symbol, tables[symbol], dropped[symbol], interval_ms) for symbol in symbols}
+    return {symbol: columns_of(symbol, tables[symbol], dropped[symbol], interval_ms) for symbol in symbols}
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -160,7 +160,12 @@ def _check_interval(path: Path, table: Table, interval_ms: int) -> None:
         raise ConfigError(f"{path.name} holds {held} bars, market.timeframe is {wanted}{hint}")
 
 
-def _columns(symbol: str, tables: list[Table], dropped: Counter[str], interval_ms: int) -> Columns:
+def columns_of(symbol: str, tables: list[Table], dropped: Counter[str], interval_ms: int) -> Columns:
+    """The bars among the rows of `tables`; what is left out is counted in `dropped`.
+
+    Raises:
+        ConfigError: there are none.
+    """
     tables = sorted((table for table in tables if len(table)), key=lambda table: float(table[0, 0]))
     table = np.concatenate(tables) if tables else np.empty((0, WIDTH))
     for fault, is_bad in FAULTS:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from klined.domain import Bar, Batch, Purpose
 from klined.feeds import FeedSettings
-from klined.feeds.columns import Columns, read_columns
+from klined.feeds.columns import Columns, columns_of, read_columns
+from klined.world.laying import lay
+from klined.world.scenarios import parsed
 
 CHUNK = 2_048
 """Batches whose numbers are Python floats at one time: 0.5 MB a symbol, and the rest stays in compact columns."""
@@ -27,15 +29,22 @@ class RecordedFeed:
     """Implements `ports.Feed` and `Plentiful` over files. A batch costs about a microsecond for one symbol."""
 
     def __init__(
-        self, symbols: Sequence[str], interval_ms: int, files: Sequence[Path], *, speed: float = 0.0, bars: int = 0
+        self,
+        symbols: Sequence[str],
+        interval_ms: int,
+        files: Sequence[Path],
+        *,
+        speed: float = 0.0,
+        bars: int = 0,
+        scenarios: Sequence[str] = (),
     ) -> None:
         """Read all files at once.
 
         `speed` is in bars per second, 0 as fast as possible; `bars` ends the feed after that many batches, those of
-        the history not counted.
+        the history not counted. `scenarios` are laid over what is traded, from the first batch after the history.
 
         Raises:
-            ConfigError: a file cannot be read, or does not fit symbols and interval.
+            ConfigError: a file cannot be read, or does not fit symbols and interval; or an unknown scenario.
         """
         self.symbols = tuple(symbols)
         self.interval_ms = interval_ms
@@ -44,11 +53,19 @@ class RecordedFeed:
         times: NDArray[np.int64] = np.unique(np.concatenate([c.times for c in self.columns.values()]))
         self._times = times
         self._bars = bars
+        self._scenarios = [parsed(text) for text in scenarios]
         self._played = self._play(0, bars or len(times))
 
     @classmethod
     def configured(cls, settings: FeedSettings) -> Self:
-        return cls(settings.symbols, settings.interval_ms, settings.files, speed=settings.speed, bars=settings.bars)
+        return cls(
+            settings.symbols,
+            settings.interval_ms,
+            settings.files,
+            speed=settings.speed,
+            bars=settings.bars,
+            scenarios=settings.scenarios,
+        )
 
     def __len__(self) -> int:
         """Number of batches in the files."""
@@ -70,6 +87,7 @@ class RecordedFeed:
 
         The market stood still while nobody looked: what follows is played by `next`, to be traded on.
         """
+        self._lay(count)
         start = 0 if after_ms is None else int(np.searchsorted(self._times, after_ms - self.interval_ms, "right"))
         stop = max(start, min(count, len(self._times)))
         end = min(count, len(self._times)) + self._bars if self._bars else len(self._times)
@@ -88,6 +106,17 @@ class RecordedFeed:
     async def close(self) -> None:
         self._played = iter(())
 
+    def _lay(self, first: int) -> None:
+        """Lay the scenarios over everything from batch `first` on, once; bad klines are refused like any others."""
+        if not self._scenarios or first >= len(self._times):
+            return
+        scenarios, self._scenarios = self._scenarios, []
+        tables = {symbol: np.column_stack((c.times.astype(np.float64), c.values)) for symbol, c in self.columns.items()}
+        steps = int(self._times[first] - self._times[0]) // self.interval_ms
+        for symbol, table in lay(tables, scenarios, first=steps).items():
+            self.columns[symbol] = columns_of(symbol, [table], self.columns[symbol].dropped, self.interval_ms)
+        self._times = np.unique(np.concatenate([c.times for c in self.columns.values()]))
+
     def _play(self, start: int, end: int) -> Iterator[Batch]:
         end = min(end, len(self._times))
         if len(self.symbols) == 1:
@@ -99,8 +128,9 @@ class RecordedFeed:
         for low in range(start, end, CHUNK):
             high = min(low + CHUNK, end)
             numbers = columns.values[low:high].T.tolist()
-            for time, *prices in zip(columns.times[low:high].tolist(), *numbers, strict=True):
-                yield Batch(time + interval_ms, (Bar(symbol, time, *prices),))
+            times = columns.times[low:high]
+            bars = map(Bar, repeat(symbol), times.tolist(), *numbers)
+            yield from map(Batch, (times + interval_ms).tolist(), zip(bars, strict=True))
 
     def _play_many(self, start: int, end: int) -> Iterator[Batch]:
         for low in range(start, end, CHUNK):

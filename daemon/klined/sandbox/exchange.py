@@ -7,7 +7,7 @@ step ─▶ market.advance ─▶ venue.move ─▶ news ─▶ user events     
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -27,9 +27,13 @@ from klined.sandbox.rates import Rates
 from klined.sandbox.settings import SandboxSettings
 from klined.sandbox.store import Store
 from klined.sandbox.streams import Streams
+from klined.sandbox.troubles import troubles
 from klined.sandbox.users import UserStreams
+from klined.world.book import Depth
+from klined.world.laying import funded
 from klined.world.markets import generated_funding
 from klined.world.perpetual import PerpetualVenue
+from klined.world.scenarios import Strain
 from klined.world.spot import SpotVenue
 from klined.world.venue import TRADING
 
@@ -64,10 +68,13 @@ class SandboxExchange:
             kind: Broadcast(self.quotes[kind], self.streams[kind], self.faults, pushes[kind]) for kind in pushes
         }
         self.reports = PerpReports(self.perp, average_in_answers=settings.average_in_answers)
-        self.funding = generated_funding(settings.seed)
+        opened_ms = self.market.closes_ms - self.market.interval_ms
+        scenarios, interval_ms = self.market.scenarios, self.market.interval_ms
+        self.funding = funded(generated_funding(settings.seed), scenarios, opened_ms, interval_ms)
         self.fate = Fate(self)
         self._funded_ms = self.started_ms
-        for fault in settings.faults:
+        into_ms = self.faults.start_ms - opened_ms
+        for fault in (*settings.faults, *troubles(scenarios, interval_ms, into_ms)):
             self.faults.arm(fault)
         self._step_market(quiet=True)
         self.flush()
@@ -109,33 +116,32 @@ class SandboxExchange:
                 broadcast.moved(moves, self.clock.told_ms())
 
     def _move(self, move: Move) -> None:
-        covering = self.market.overlay_now()
+        strain = self.market.strain()
         for kind, venue in (("spot", self.spot), ("perp", self.perp)):
             for name in venue.listed:
                 if self.quotes[kind].pair(name) != move.pair or venue.states[name] != TRADING:
                     continue
-                if covering or venue.books[name].depth is not self.settings.depth:
-                    self._shape(venue.books[name], covering)
+                venue.books[name].depth = self._shaped(strain)
                 venue.move(name, move.price, move.volume, move.time_ms, jump=move.jump)
 
-    def _shape(self, book: Any, covering: Any) -> None:
+    def _shaped(self, strain: Strain) -> Depth:
         """Thin and wide books while trouble lasts."""
         depth = self.settings.depth
-        for overlay in covering:
-            depth = replace(
-                depth,
-                liquidity=depth.liquidity * overlay.liquidity,
-                half_spread=depth.half_spread * overlay.spread,
-                spacing=depth.spacing * overlay.spread,
-            )
-        book.depth = depth
+        if strain.liquidity == strain.spread == 1.0:
+            return depth
+        return replace(
+            depth,
+            liquidity=depth.liquidity * strain.liquidity,
+            half_spread=depth.half_spread * strain.spread,
+            spacing=depth.spacing * strain.spread,
+        )
 
     def _fund(self, now_ms: int) -> None:
         interval_ms = self.settings.funding_interval_h * HOUR_MS
         due_ms = self._funded_ms // interval_ms * interval_ms + interval_ms
         while due_ms <= now_ms:
             for name, item in self.perp.listed.items():
-                self.perp.fund(name, Decimal(repr(self.funding(item.symbol, due_ms))), due_ms)
+                self.perp.fund(name, Decimal(repr(self.funding(item.symbol, due_ms) or 0.0)), due_ms)
             self._funded_ms = due_ms
             due_ms += interval_ms
 
@@ -186,6 +192,7 @@ class SandboxExchange:
         told = dict(self.store.load("market/"))
         now_ms = settings.start_ms or SandboxClock().now_ms()
         name = repr((settings.seed, settings.timeframe, settings.spot, settings.perp, settings.files)).encode()
+        name += repr(settings.scenarios).encode() if settings.scenarios else b""
         if told.get("name") == name:
             return int(told["began"]), max(now_ms, int(told["now"]))
         rows = {"name": name, "began": str(now_ms).encode(), "now": str(now_ms).encode()}

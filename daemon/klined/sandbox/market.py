@@ -1,13 +1,13 @@
 """The market that is traded: pairs whose prices walk through their bars as the clock goes.
 
-    recorded bars, or made-up ones ─▶ overlays ─▶ path within the bar ─▶ Move ─▶ venues
+    recorded bars, or made-up ones ─▶ scenarios ─▶ path within the bar ─▶ Move ─▶ venues
                                                                       └▶ Closed (a finished candle)
 
 Spot and perpetual of one pair share its price. Recorded bars are told again as if they were now: their times are moved
 by whole intervals, so that the first after the history opens with the interval in which the sandbox starts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path as File
 
 import numpy as np
@@ -19,9 +19,10 @@ from klined.feeds.columns import read_columns
 from klined.feeds.timeframe import TIMEFRAMES_MS
 from klined.sandbox.candles import Candle, History, candle_of, trades_in
 from klined.sandbox.settings import SandboxSettings
+from klined.world.laying import Laying
 from klined.world.markets import Market as MadeUp
-from klined.world.overlays import Overlay
 from klined.world.path import Path
+from klined.world.scenarios import Strain, parsed, strain_now
 
 
 class Move(Struct, frozen=True):
@@ -52,7 +53,8 @@ class Market:
         self.interval_ms = TIMEFRAMES_MS[settings.timeframe]
         symbols = [*settings.spot, *settings.perp]
         self.pairs = tuple(dict.fromkeys(symbol.partition(":")[0] for symbol in symbols))
-        self.overlays: tuple[Overlay, ...] = settings.overlays
+        self.scenarios = tuple(map(parsed, settings.scenarios))
+        self._layings = {pair: Laying(pair, self.scenarios) for pair in self.pairs}
         self.histories = {pair: History(self.interval_ms) for pair in self.pairs}
         self.shocks = dict.fromkeys(self.pairs, 1.0)
         self.prices: dict[str, float] = {}
@@ -186,11 +188,8 @@ class Market:
         return Bar(pair, time_ms + shift_ms, *column.values[place].tolist())
 
     def _overlaid(self, bar: Bar, number: int) -> Bar | None:
-        found: Bar | None = bar
-        for overlay in self.overlays if number >= 0 else ():
-            found = None if found is None else overlay.apply(found, number)
-        return found
+        return self._layings[bar.symbol].next(bar, number) if number >= 0 else bar
 
-    def overlay_now(self) -> Sequence[Overlay]:
-        """Overlays that cover the bar that is forming."""
-        return [overlay for overlay in self.overlays if overlay.covers(self._number)]
+    def strain(self) -> Strain:
+        """What the scenarios that cover the bar that is forming do to books."""
+        return strain_now(self.scenarios, self._number)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from klined.errors import ConfigError
 from klined.sandbox.faults import Fault
 from klined.world.book import Depth
-from klined.world.overlays import Overlay
+from klined.world.scenarios import parsed
 
 DEMO_KEY = "sandbox-key"
 DEMO_SECRET = "sandbox-secret"  # noqa: S105 - of a make-believe exchange
@@ -81,7 +81,7 @@ class SandboxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     kline_perp_ms: int = 250
     funding_interval_h: int = 8
     depth: Depth = Depth()
-    overlays: tuple[Overlay, ...] = ()
+    scenarios: tuple[str, ...] = ()  # like flash_crash:start=600,depth=0.2; see docs/markets.md
     faults: tuple[Fault, ...] = ()
 
 
@@ -102,6 +102,8 @@ def read_settings(path: Path | None, **given: Any) -> SandboxSettings:
         settings = msgspec.convert(raw, SandboxSettings, strict=False)
     except msgspec.ValidationError as fault:
         raise ConfigError(f"{path or 'sandbox settings'}: {fault}; see docs/sandbox.md") from fault
+    for text in settings.scenarios:
+        parsed(text)
     if settings.host not in {"127.0.0.1", "localhost", "::1"}:
         raise ConfigError(f"host {settings.host}: the sandbox listens on loopback only; use 127.0.0.1")
     return settings
