@@ -23,12 +23,14 @@ from klined.kernels import layout as at
 from klined.ports import Choice
 from klined.runtime.daemon import PAUSED, Daemon
 from klined.runtime.flatten import FLAG
+from klined.runtime.resting import Resting
 from klined.simulation.disk import SimJournal
 from klined.simulation.life import Mutation
 from klined.simulation.power import FileDisk
 from klined.simulation.stream import SimFeed
+from klined.trader.actions import Cancel
 from klined.trader.executor import Patience
-from klined.trader.orders import Closed, Order
+from klined.trader.orders import Closed, Order, Working
 
 
 def retries_with_the_same_id(daemon: Daemon) -> None:
@@ -57,7 +59,6 @@ def journals_after_the_answer(daemon: Daemon) -> None:
     trader, outbox, journal = daemon.trader, daemon.outbox, daemon.journal
 
     async def commit_batch(batch: Batch, choices: Sequence[Choice], verdicts: Sequence[Verdict]) -> None:
-        outbox._decided_ms = batch.close_time_ms
         record = trader.record(batch, choices, verdicts)
         trader.committed(record)
         await outbox.send()
@@ -190,6 +191,32 @@ def trades_on_refilled_bars(daemon: Daemon) -> None:
     daemon.trader.show = blind  # type: ignore[method-assign]
 
 
+def reprices_without_waiting(daemon: Daemon) -> None:
+    """The old price is cancelled, so the new one can go."""
+    for work in daemon.pipeline.beside:
+        resting = getattr(work, "__self__", None)
+        if isinstance(resting, Resting):
+            _hurry(daemon, resting)
+
+
+def _hurry(daemon: Daemon, resting: Resting) -> None:
+    trader = daemon.trader
+
+    async def look() -> None:
+        resting._note_new()
+        for rest in list(resting._rests.values()):
+            order = trader.executor.order(rest.intent.client_id)
+            old = daemon.clock.monotonic_s() - rest.since_s >= resting._after_s
+            if isinstance(order, Working) and old and not rest.asked_s:
+                rest.asked_s = daemon.clock.monotonic_s()
+                trader.again(rest.intent, rest.intent.quantity - order.filled, None, daemon.clock.now_ms())
+                await daemon.outbox.commit()
+                trader.actions.append(Cancel(rest.intent.client_id, rest.intent.symbol))
+        await daemon.outbox.send()
+
+    resting._look = look  # type: ignore[method-assign]
+
+
 def restores_its_indicators_cold(daemon: Daemon) -> None:
     """Indicators warm up again by themselves."""
     engine = daemon.trader.engine
@@ -246,6 +273,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(trusts_its_books_after_a_restart, {"I5", "I6", "I7", "I1", "I15"}, 40),
     Wrong(counts_no_unknown_order, {"I1", "I2"}, 100),
     Wrong(trades_on_refilled_bars, {"I8"}, 10),
+    Wrong(reprices_without_waiting, {"I1", "I2"}, 20),
     Wrong(restores_its_indicators_cold, {"I9"}, 5),
     Wrong(does_not_wait_for_the_disk, {"I1", "I5", "I6", "I7", "I9", "I12", "I13"}, 40),
     Wrong(adopts_the_first_look, {"I5", "I7"}, 60),

@@ -50,7 +50,6 @@ class Outbox:
         self.idle.set()
         self._wake = asyncio.Event()
         self._due_ms = 0
-        self._decided_ms = 0  # close of the batch whose orders are sent
         self.rests = False  # whether orders may rest beyond the batch that decided them
         self.withdrawing = False  # from the withdrawal before a batch until its decisions are durable
         self.performed = 0  # actions, since the start
@@ -94,7 +93,6 @@ class Outbox:
 
     async def commit_batch(self, batch: Batch, choices: Sequence[Choice], verdicts: Sequence[Verdict]) -> None:
         """Make a batch's decisions and intents durable; only then may its orders be sent."""
-        self._decided_ms = batch.close_time_ms
         async with self._committing:
             record = self._trader.record(batch, choices, verdicts)
             try:
@@ -201,8 +199,10 @@ class Outbox:
             return ""
         if self._trader.gate.mode is not Mode.RUNNING:
             return "nothing may be opened any more"
-        age_ms = self._clock.now_ms() - self._decided_ms
-        late = age_ms > self._trader.book.P.row[0][at.BAR_AGE_MAX_MS] and not attempt(intent.client_id)
+        interval_ms = self._trader.interval_ms
+        age_ms = self._clock.now_ms() - intent.bar_time_ms - interval_ms
+        # A new price may come until the next bar has closed, and not after the machine has slept.
+        late = age_ms > (interval_ms if attempt(intent.client_id) else self._trader.book.P.row[0][at.BAR_AGE_MAX_MS])
         return f"its bar closed {age_ms} ms ago" if late else ""
 
     async def _inspect(self, symbol: str) -> None:

@@ -23,11 +23,12 @@ from msgspec.structs import replace
 from klined.domain import ZERO, Batch, Cause, Fill, Intent, Purpose, Reason, Record, Recovered
 from klined.kernels import layout as at
 from klined.simulation.disk import Disk
-from klined.simulation.exchange import BALANCE, Exchange
+from klined.simulation.exchange import BALANCE, Exchange, Ticket
 from klined.simulation.market import BAR_MS
 from klined.simulation.world import World
 from klined.trader.engine import Engine
 from klined.trader.plans import ORIGINAL
+from klined.trader.styles import attempt
 
 if TYPE_CHECKING:
     from klined.simulation.life import Life
@@ -71,7 +72,9 @@ class Checkers:
         self._torn: tuple[tuple[int, int], Moment] | None = None  # number and time of a record that may be durable
         self._oracle: Engine | None = None  # indicators that saw every durable bar, and were never restored
         self._kept = 0  # how many of this life's batches it saw
+        self._left: dict[str, Decimal] = {}  # what each decision may still execute, by its name
         exchange.on_fill = self._filled
+        exchange.on_accept = self._accepted
 
     def posted(self, intent: Intent, venue: "SimVenue") -> None:
         """An order leaves the process."""
@@ -206,7 +209,8 @@ class Checkers:
         if early_ms > 0:
             world.violate("I8", f"{intent.client_id} was decided on a bar that closes in {early_ms} ms")
         age_ms = venue.clock.now_ms() - close_ms  # as far as the process can know
-        if age_ms > LATE_MS and self._opens(intent):
+        late_ms = LATE_MS + (BAR_MS if attempt(intent.client_id) else 0)  # a new price may come until the next close
+        if age_ms > late_ms and self._opens(intent):
             world.violate("I8", f"{intent.client_id} was sent {age_ms} ms after its bar closed")
         if life is None or life.venue is not venue:
             return
@@ -245,10 +249,34 @@ class Checkers:
             world.violate("I1", f"{fill.client_id} executed twice")
         intent = tickets[-1].intent
         if intent.cause is not Cause.FLATTEN:
+            decision = name_of(intent)
             made = self._decided.setdefault((symbol, intent.bar_time_ms), set())
-            made.add(fill.client_id)
+            made.add(decision)
             if len(made) > 1:
                 world.violate("I1", f"bar {intent.bar_time_ms} of {symbol} executed {sorted(made)}")
+            self._left[decision] -= abs(fill.quantity)
+            if self._left[decision] < ZERO:
+                world.violate("I1", f"{fill.client_id} executed {-self._left[decision]} more than was decided")
+
+    def _accepted(self, ticket: Ticket) -> None:
+        """The exchange took an order of ours: of one decision only one may work, and all of them fit the limit."""
+        intent, exchange = ticket.intent, self._exchange
+        decision = name_of(intent)
+        self._left.setdefault(decision, abs(intent.quantity))
+        open_now = [other for other in exchange.working if other.intent.symbol == intent.symbol]
+        if any(name_of(other.intent) == decision and other is not ticket for other in open_now):
+            self._world.violate("I1", f"{intent.client_id} came while another order of its decision worked")
+        side = [other for other in open_now if (other.intent.quantity > 0) == (intent.quantity > 0)]
+        worst = exchange.quantity[intent.symbol] + sum((o.intent.quantity - o.filled for o in side), ZERO)
+        limit = exchange.equity() * EXCESS
+        if self._opens(intent) and abs(worst) * exchange.market.price(intent.symbol, self._world.now_s) > limit:
+            self._world.violate("I2", f"{intent.client_id} may make the position {worst} {intent.symbol}")
+
+
+def name_of(intent: Intent) -> str:
+    """Of the decision behind an order: what its names have in common when it is given new prices."""
+    front, _, last = intent.client_id.rpartition("-")
+    return front if last.isdecimal() else intent.client_id
 
 
 def risk_memory(row: "memoryview[float]") -> tuple[float, ...]:

@@ -1,6 +1,6 @@
 """The simulated exchange: its own ledger, its own prices, a long memory. It is the truth that checkers compare with.
 
-    arrive(intent) ─▶ refused | executed at once | in parts, the rest expiring ─▶ news to whoever listens
+    arrive(intent) ─▶ refused | executed at once | in parts, the rest expiring | resting ─▶ news to whoever listens
     told(client id, as of) ─▶ what a read that lags says        account(as of) ─▶ balances, positions, open orders
 
 A client id is free again as soon as its order has ended, as on Binance: sending it twice executes twice.
@@ -22,6 +22,7 @@ from klined.domain import (
     MarketKind,
     News,
     OpenOrder,
+    OrderKind,
     OrderNews,
     Position,
     Traded,
@@ -34,6 +35,7 @@ AHEAD_MAX_MS = 1_000  # a request may claim to be from so far in the future
 SPREAD = Decimal("0.0001")
 BALANCE = Decimal(10_000)
 DAY_S = 86_400.0
+PROBE_S = 3.0  # how often the market may come to a resting order
 FUNDING_RATE = Decimal("0.0001")
 
 
@@ -64,6 +66,7 @@ class Exchange:
         self.fills: list[Fill] = []
         self.funded: list[Funded] = []
         self.hear: Callable[[News], None] = lambda _news: None
+        self.on_accept: Callable[[Ticket], None] = lambda _ticket: None
         self.on_fill: Callable[[Fill, Decimal], None] = lambda _fill, _before: None
         self._fee_in_base = fee_in_base
         self._world = world
@@ -82,7 +85,12 @@ class Exchange:
         self._open.append(ticket)
         self._world.note("exchange.accepted", intent.client_id, str(intent.quantity))
         self.hear(ticket.news[0][1])
-        self._execute(ticket, partial=partial)
+        self.on_accept(ticket)
+        if intent.price is None or self._takes(intent):
+            self._execute(ticket, partial=partial)
+        else:
+            self._remember()
+            self._world.after(PROBE_S, lambda: self._probe(ticket, partial=partial))
         return ticket.news[0][1]
 
     def cancel(self, client_id: str) -> bool:
@@ -102,6 +110,11 @@ class Exchange:
         k = bisect_right(self._history, as_of_s, key=lambda entry: entry[0]) - 1
         then = self._history[max(0, k)][1]
         return Account(self._world.now_ms, then.balances, then.positions, then.orders)
+
+    def quotes(self, symbol: str) -> tuple[Decimal, Decimal]:
+        """Best bid and best ask."""
+        price, tick = self.market.price(symbol, self._world.now_s), self.instruments[symbol].tick
+        return (price * (1 - SPREAD)).quantize(tick), (price * (1 + SPREAD)).quantize(tick)
 
     def fund(self) -> None:
         """Funding of perpetual positions, as at midnight."""
@@ -134,13 +147,39 @@ class Exchange:
             return "-1111 precision"
         if self.spot and notional < instrument.notional_min * Decimal("0.9"):
             return "-1013 NOTIONAL"
-        if self.spot and quantity > 0 and notional * Decimal("1.002") > self.balances[self.quote]:
-            return "-2010 insufficient balance"
-        if self.spot and -quantity > held:
+        if self.spot and self._short_of(intent, notional):
             return "-2010 insufficient balance"
         if intent.reduce_only and not self.spot and held * quantity >= 0:
             return "-2022 ReduceOnly"
+        if intent.kind is OrderKind.POST_ONLY and self._takes(intent):
+            return "-5022 Post Only order will be rejected: it would immediately match"
         return None
+
+    def _short_of(self, intent: Intent, notional: Decimal) -> bool:
+        """Whether a spot account has not what the order costs, beside what resting orders keep."""
+        kept = [t for t in self._open if (t.intent.quantity > 0) == (intent.quantity > 0)]
+        if intent.quantity > 0:
+            bound = sum(((t.intent.quantity - t.filled) * (t.intent.price or ZERO) for t in kept), ZERO)
+            return notional * Decimal("1.002") > self.balances[self.quote] - bound
+        bound = sum((t.intent.quantity - t.filled for t in kept if t.intent.symbol == intent.symbol), ZERO)
+        return -intent.quantity > self.quantity[intent.symbol] + bound
+
+    def _takes(self, intent: Intent) -> bool:
+        """Whether a limit order meets the other side at once."""
+        bid, ask = self.quotes(intent.symbol)
+        return intent.price is not None and (intent.price >= ask if intent.quantity > 0 else intent.price <= bid)
+
+    def _probe(self, ticket: Ticket, *, partial: bool) -> None:
+        """Let the market come to a resting order, now and then: for a part of it first, or for all."""
+        intent, world = ticket.intent, self._world
+        if not ticket.open or intent.price is None:
+            return
+        price = self.market.price(intent.symbol, world.now_s)
+        if price <= intent.price if intent.quantity > 0 else price >= intent.price:
+            lot = self.instruments[intent.symbol].lot
+            part = (intent.quantity / 2 / lot).to_integral_value(ROUND_DOWN) * lot if partial else ZERO
+            self._trade(ticket, part if part and not ticket.filled else None)
+        world.after(PROBE_S, lambda: self._probe(ticket, partial=partial))
 
     def _execute(self, ticket: Ticket, *, partial: bool) -> None:
         world, client_id = self._world, ticket.intent.client_id
@@ -167,7 +206,7 @@ class Exchange:
         elif intent.reduce_only:
             quantity = (max if quantity < 0 else min)(quantity, -before) if before * quantity < 0 else ZERO
         if quantity:
-            fill = self._fill(intent, quantity)
+            fill = self._fill(intent, quantity, rested=world.now_s > ticket.since_s)
             self._book(fill)
             ticket.filled += quantity
             ticket.news.append((world.now_s, Traded(fill)))
@@ -181,10 +220,12 @@ class Exchange:
         else:
             self._end(ticket, "nothing to reduce")
 
-    def _fill(self, intent: Intent, quantity: Decimal) -> Fill:
+    def _fill(self, intent: Intent, quantity: Decimal, *, rested: bool) -> Fill:
         instrument = self.instruments[intent.symbol]
-        price = self.market.price(intent.symbol, self._world.now_s)
-        price = (price * (1 + SPREAD if quantity > 0 else 1 - SPREAD)).quantize(instrument.tick)
+        price = self.quotes(intent.symbol)[quantity > 0]
+        if intent.price is not None and (rested or (price > intent.price) == (quantity > 0)):
+            price = intent.price
+        maker = intent.price is not None and rested
         in_base = self._fee_in_base and self.spot and quantity > 0
         paid = quantity if in_base else abs(quantity) * price
         return Fill(
@@ -193,9 +234,10 @@ class Exchange:
             symbol=intent.symbol,
             quantity=quantity,
             price=price,
-            fee=paid * instrument.taker_fee,
+            fee=paid * (instrument.maker_fee if maker else instrument.taker_fee),
             fee_asset=instrument.base if in_base else self.quote,
             time_ms=self._world.now_ms,
+            maker=maker,
         )
 
     def _book(self, fill: Fill) -> None:

@@ -18,13 +18,14 @@ from klined.config.settings import Settings
 from klined.domain import Batch, Instrument, MarketKind, Recovered
 from klined.errors import KlinedError
 from klined.ports import Choice
-from klined.runtime.assembly import make_trader
+from klined.runtime.assembly import make_style, make_trader
 from klined.runtime.daemon import Daemon
 from klined.runtime.freezer import Freezer
 from klined.runtime.observing import Bus
 from klined.runtime.outbox import Outbox
 from klined.runtime.pipeline import Pipeline
 from klined.runtime.reconciling import Reconciling
+from klined.runtime.resting import Resting
 from klined.simulation.checkers import PLAN, WARMUP_BARS, Checkers, Moment, risk_memory
 from klined.simulation.disk import Disk, SimJournal
 from klined.simulation.exchange import Exchange
@@ -168,6 +169,7 @@ class Life:
     def _assemble(self, instruments: list[Instrument], policy: Whim) -> Daemon:
         around, clock, journal, venue, feed = self.around, self.clock, self.journal, self.venue, self.feed
         trader = make_trader(around.settings, instruments, policy, PLAN, INSTALLATION, patient=True)
+        trader.gate.style = make_style(around.settings)
         trader.gate.trust(verified=True)
         show = trader.show
 
@@ -197,6 +199,12 @@ class Life:
             outbox=outbox,
             progress=lambda _batch: None,
         )
+        outbox.rests = trader.gate.style is not None
+        if outbox.rests:
+            after_s = around.settings.orders.reprice_after_s
+            resting = Resting(trader=trader, outbox=outbox, venue=venue, clock=clock, after_s=after_s)
+            bus.add(resting)
+            pipeline.beside.append(resting.run)
         period_s = RECONCILE_S[int(3 * around.world.random("period"))]
         daemon = Daemon(
             settings=around.settings,
@@ -234,8 +242,8 @@ class Life:
 
 
 @cache
-def settings_of(symbols: tuple[str, ...], *, tight: bool) -> Settings:
-    """Limits out of the way, or so near that they are met."""
+def settings_of(symbols: tuple[str, ...], *, tight: bool, orders: str = "market") -> Settings:
+    """Limits out of the way, or so near that they are met; orders at the market, or resting."""
     perp = ":" in symbols[0]
     loose = {
         "deadband": 0.05,
@@ -269,6 +277,7 @@ def settings_of(symbols: tuple[str, ...], *, tight: bool) -> Settings:
         {
             "market": {"kind": MarketKind.PERP if perp else MarketKind.SPOT, "symbols": symbols},
             "risk": near if tight else loose,
+            "orders": {"type": orders, "offset_bps": 2.0, "reprice_after_s": 9.0, "reprices_max": 2},
             "runtime": {"flatten_deadline_s": 90.0},
         }
     )

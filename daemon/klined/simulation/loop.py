@@ -15,7 +15,9 @@ from klined.runtime.loop import Deadlock, VirtualLoop
 from klined.simulation.world import World
 
 NEVER = -1
-TURNS_MAX = 5_000  # without any time passing: the program runs in circles
+TURNS_MAX = 5_000  # in hardly any time: the program runs in circles
+MOVED_S = 0.05
+GRAIN_S = 1e-6  # time moves by so much at least when nothing is ready: rounded times are never waited for for ever
 
 
 class Killed(BaseException):
@@ -24,6 +26,21 @@ class Killed(BaseException):
 
 class Livelock(Deadlock):
     """The process is busy for ever without getting anywhere."""
+
+
+class Soon(asyncio.Handle):
+    """asyncio's handle without what only a debugger reads."""
+
+    __slots__ = ()
+
+    def __init__(self, callback: Any, args: Any, loop: Any, context: Any) -> None:
+        self._callback, self._args, self._loop, self._context = callback, args, loop, context
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = self._args = None  # type: ignore[assignment]  # as asyncio: let go of what they hold
 
 
 class Later(asyncio.TimerHandle):
@@ -64,6 +81,7 @@ class SimLoop(VirtualLoop):
     def __init__(self, world: World) -> None:
         self.world = world
         self.turns = self._idle_turns = 0
+        self._moved_s = world.now_s
         self.turns_left = NEVER
         self.turn_last = NEVER
         self.handlers: dict[int, Callable[[], object]] = {}
@@ -85,6 +103,11 @@ class SimLoop(VirtualLoop):
     def remove_signal_handler(self, sig: int) -> bool:
         return self.handlers.pop(int(sig), None) is not None
 
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:  # type: ignore[override]  # as VirtualLoop
+        handle = Soon(callback, args, self, copy_context() if context is None else context)
+        self._ready.append(handle)
+        return handle
+
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> asyncio.TimerHandle:  # type: ignore[override]  # as VirtualLoop
         handle = Later(when, callback, args, self, copy_context() if context is None else context)
         heapq.heappush(self._scheduled, handle)
@@ -104,14 +127,14 @@ class SimLoop(VirtualLoop):
         self._idle_turns += 1
         world, ready = self.world, self._ready
         if not ready and not self._stopping:
-            next_s = self._next_s()
-            if next_s > world.now_s:
-                self._idle_turns = 0
-                if next_s > world.end_s:
-                    raise Livelock(f"still running after {world.end_s:g} s")
-                world.now_s = next_s
+            next_s = max(self._next_s(), world.now_s + GRAIN_S)
+            if next_s > world.end_s:
+                raise Livelock(f"still running after {world.end_s:g} s")
+            world.now_s = next_s
+            if next_s > self._moved_s + MOVED_S:
+                self._idle_turns, self._moved_s = 0, next_s
         if self._idle_turns > TURNS_MAX:
-            raise Livelock(f"{TURNS_MAX} turns of the loop, and no time has passed")
+            raise Livelock(f"{TURNS_MAX} turns of the loop, and hardly any time has passed")
         events, now_s = world.events, world.now_s
         while events and events[0][0] <= now_s:
             heapq.heappop(events)[2]()

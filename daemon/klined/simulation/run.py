@@ -72,7 +72,7 @@ class Simulation:
         disk = _disk(world, timeline)
         self.checkers = Checkers(world, self.exchange, disk)
         self.checkers.calm_s = schedule.calm_s
-        settings = settings_of(schedule.symbols, tight=schedule.tight)
+        settings = settings_of(schedule.symbols, tight=schedule.tight, orders=schedule.orders)
         wire = Wire(world, market, timeline)
         self.around = Surroundings(
             world, market, self.exchange, wire, timeline, disk, self.checkers, settings, mutation

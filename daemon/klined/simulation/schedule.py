@@ -54,6 +54,7 @@ class Schedule(Struct, frozen=True):
     symbols: tuple[str, ...]
     tight: bool  # limits so near that they are met
     faults: tuple[Fault, ...]
+    orders: str = "market"  # or how they rest: limit, post_only
 
     @property
     def calm_s(self) -> float:
@@ -97,6 +98,7 @@ class Timeline:
 
 
 SYMBOLS = (("ETH/USDT",), ("ETH/USDT:USDT",), ("ETH/USDT", "BTC/USDT"), ("ETH/USDT:USDT", "BTC/USDT:USDT"))
+ORDERS = ("market", "limit", "post_only")
 EACH_BAR = {"post": 0.5, "read": 0.25, "user": 0.25, "feed": 0.12}  # chance of a fault of that channel
 STORM, STORM_BARS = 0.04, 3  # chance that a bar begins a storm, and how long it lasts
 POWERLESS = 1 / 7
@@ -127,7 +129,9 @@ def make_schedule(seed: int, bars: int = 200, kills: int = 3) -> Schedule:
         faults += [_rare(dice, channel, stormy) for _ in range(dice.randint(0, most))]
     faults += _kills(dice, stormy, kills, [fault.at_s for fault in faults if fault.name in FLATTENS])
     symbols = SYMBOLS[dice.choices(range(4), (4, 4, 1, 1))[0]]
-    return Schedule(seed, bars, symbols, tight=dice.random() < 0.2, faults=tuple(sorted(faults)))
+    tight = dice.random() < 0.2
+    orders = dice.choices(ORDERS, (6, 3, 2))[0]
+    return Schedule(seed, bars, symbols, tight, tuple(sorted(faults)), orders)
 
 
 def _lasting(dice: random.Random, channel: str, k: int) -> Fault:

@@ -10,6 +10,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from klined.domain import (
@@ -85,7 +86,8 @@ class SimVenue:
         what, amount = (fault.what, fault.amount) if fault else ("ok", 0.0)
         if self._timeline.at("net", world.now_s):
             what = "lost" if world.random("dark", client_id) < 0.3 else "drop"
-        world.note("post", client_id, intent.symbol, str(intent.quantity), intent.cause.value, what)
+        size = str(intent.quantity) if intent.price is None else f"{intent.quantity} at {intent.price}"
+        world.note("post", client_id, intent.symbol, size, intent.cause.value, what)
         self._checkers.posted(intent, self)
         there_s, back_s = world.between(0.01, 0.15, "there", client_id), world.between(0.01, 0.15, "back", client_id)
         if what == "refused":
@@ -113,6 +115,11 @@ class SimVenue:
         self._world.note("cancel", client_id, found)
         await self._way()
         return self._exchange.told(client_id, self._world.now_s) if found else ()
+
+    async def quote(self, symbol: str) -> tuple[Decimal, Decimal]:
+        """Best bid and ask, as of a moment ago."""
+        await self._way()
+        return self._exchange.quotes(symbol)
 
     async def query(self, client_id: str, symbol: str) -> Sequence[OrderNews]:
         del symbol

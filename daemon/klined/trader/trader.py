@@ -96,7 +96,7 @@ class Trader(Views):
         self.undecided: list[Choice] = [(NAN, ())] * len(self.instruments)
         self.holds: set[str] = set()  # why nothing may be opened: by hand, flattening, journal
         self.quoter: Quoter | None = None  # the policy, when it rests orders on both sides
-        self._interval_ms = interval_ms
+        self.interval_ms = interval_ms
 
     def begin(self, batch: Batch) -> None:
         """Take a batch in; its bars are shown after the news that came before their close."""
@@ -106,7 +106,7 @@ class Trader(Views):
 
     def show(self, batch: Batch) -> None:
         """Step the indicators and gauges by the batch's bars. O(symbols)."""
-        close_ms, interval_ms = float(batch.close_time_ms), float(self._interval_ms)
+        close_ms, interval_ms = float(batch.close_time_ms), float(self.interval_ms)
         rows = self.book.Q.row
         self.engine.show(batch)
         for i, bar in enumerate(batch.bars):
@@ -227,7 +227,7 @@ class Trader(Views):
 
     def flatten(self, now_ms: int) -> None:
         """Plan what closes every position that an order can close; dust is left."""
-        bar_time_ms = self.time_ms - self._interval_ms
+        bar_time_ms = self.time_ms - self.interval_ms
         for i in range(len(self.instruments)):
             approved = self.gate.flatten(i, bar_time_ms, now_ms)
             if approved is not None:
