@@ -31,7 +31,11 @@ STOPPED = ("exits.fixed=0.004", "exits.trail_atr=8", "exits.break_even_atr=5", "
 
 
 def proved(settings: Settings) -> Certificate:
-    found = certify(settings)
+    return proved_on(settings, sandbox=False)
+
+
+def proved_on(settings: Settings, *, sandbox: bool) -> Certificate:
+    found = certify(settings, sandbox=sandbox)
     assert isinstance(found, Certificate), str(found)
     assert found.sums.fills > 0
     return found

@@ -1,6 +1,7 @@
-"""The parity certificate: one account, one policy, the same bars, three ways through them, one outcome.
+"""The parity certificate: one account, one policy, the same bars, three or four ways through them, one outcome.
 
 settings ─┬─ pipeline (asyncio, Decimal ledger, paper exchange)
+          ├─ the same, the bars told by the sandbox over websockets, where asked for
           ├─ lane, interpreted                                  equal ─▶ Certificate
           └─ lane, compiled, where numba is installed           else ─▶ Divergence
 """
@@ -34,7 +35,7 @@ from klined.runtime.assembly import (
 )
 from klined.trader.book import Costs
 
-PIPELINE, INTERPRETED, COMPILED = "pipeline", "interpreted lane", "compiled lane"
+PIPELINE, INTERPRETED, COMPILED, WIRE = "pipeline", "interpreted lane", "compiled lane", "run on the sandbox"
 
 
 class Certificate(Struct, frozen=True):
@@ -53,8 +54,8 @@ class Certificate(Struct, frozen=True):
     sums: Sums
 
 
-def certify(settings: Settings) -> Certificate | Divergence:
-    """Run `settings.market.files` every way and compare.
+def certify(settings: Settings, *, sandbox: bool = False) -> Certificate | Divergence:
+    """Run `settings.market.files` every way and compare; with `sandbox`, as a live daemon too, about 1.5 ms a bar.
 
     Raises:
         ConfigError, ModelError: as the daemon's start would.
@@ -73,6 +74,7 @@ def certify(settings: Settings) -> Certificate | Divergence:
         count=settings.market.bars,
     )
     terms, box = terms_of(settings, policy), training_box(policy)
+    ways = [PIPELINE]
     builds = [(INTERPRETED, jit.interpreted())]
     if find_spec("numba") is not None:
         builds.append((COMPILED, jit.compiled()))
@@ -91,6 +93,14 @@ def certify(settings: Settings) -> Certificate | Divergence:
         parted = compare(piped, result, history, instruments, plan, (PIPELINE, name))
         if parted is not None:
             return parted
+        ways.append(name)
+    if sandbox:
+        from klined.backtest.wired import run_wired  # noqa: PLC0415 - aiohttp and an exchange, only for this
+
+        parted = compare(piped, run_wired(settings, history, instruments), history, instruments, plan, (PIPELINE, WIRE))
+        if parted is not None:
+            return parted
+        ways.append(WIRE)
     return Certificate(
         bars=len(history.times),
         symbols=tuple(instrument.symbol for instrument in instruments),
@@ -101,7 +111,7 @@ def certify(settings: Settings) -> Certificate | Divergence:
         policy_sha256=_policy_sha256(settings),
         plan_sha256=hashlib.sha256(plan.canonical()).hexdigest(),
         kernel_abi=KERNEL_ABI,
-        ways=(PIPELINE, *(name for name, _ in builds)),
+        ways=tuple(ways),
         sums=sums(piped, plan),
     )
 

@@ -65,17 +65,10 @@ def run_piped(settings: Settings, history: History, instruments: Sequence[Instru
     Raises:
         ConfigError, ModelError: as the daemon's start would.
     """
-    memory = Memory()
-    equity = np.zeros(len(history.times))
+    recorder = Recorder(history, instruments)
 
     async def play() -> Daemon:
-        daemon = await assemble(settings, journal=memory, installation=INSTALLATION)
-        account, index = daemon.trader.book.A.row[0], iter(range(len(equity)))
-
-        def progress(_: Batch) -> None:
-            equity[next(index)] = account[at.EQUITY]
-
-        daemon.pipeline.progress = progress
+        daemon = await recorder.daemon(settings)
         await daemon.start()
         await daemon.pipeline.run()
         await daemon.feed.close()
@@ -83,22 +76,44 @@ def run_piped(settings: Settings, history: History, instruments: Sequence[Instru
         return daemon
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        daemon = runner.run(play())
-    told = _Told(history, instruments, daemon.trader.engine.plan.dim)
-    for record in memory.records:
-        for decision in record.decisions:
-            told.decision(decision)
-        for fill in record.fills:
-            told.fill(fill)
-    book = daemon.trader.book
-    return Result(
-        equity=equity,
-        fills=np.array(told.fills).reshape(-1, tapes.NX),
-        decisions=told.decisions,
-        observations=told.observations,
-        account=book.A.array[0],
-        positions=book.Q.array,
-    )
+        return recorder.result(runner.run(play()))
+
+
+class Recorder:
+    """Makes a daemon that remembers what it did, and tells it in the figures of a lane."""
+
+    def __init__(self, history: History, instruments: Sequence[Instrument]) -> None:
+        self._memory = Memory()
+        self._history, self._instruments = history, instruments
+        self._equity = np.zeros(len(history.times))
+
+    async def daemon(self, settings: Settings) -> Daemon:
+        """The daemon of `settings`, not yet started."""
+        daemon = await assemble(settings, journal=self._memory, installation=INSTALLATION)
+        account, index = daemon.trader.book.A.row[0], iter(range(len(self._equity)))
+
+        def progress(_: Batch) -> None:
+            self._equity[next(index)] = account[at.EQUITY]
+
+        daemon.pipeline.progress = progress
+        return daemon
+
+    def result(self, daemon: Daemon) -> Result:
+        told = _Told(self._history, self._instruments, daemon.trader.engine.plan.dim)
+        for record in self._memory.records:
+            for decision in record.decisions:
+                told.decision(decision)
+            for fill in record.fills:
+                told.fill(fill)
+        book = daemon.trader.book
+        return Result(
+            equity=self._equity,
+            fills=np.array(told.fills).reshape(-1, tapes.NX),
+            decisions=told.decisions,
+            observations=told.observations,
+            account=book.A.array[0],
+            positions=book.Q.array,
+        )
 
 
 class _Told:

@@ -25,6 +25,7 @@ def parity_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeframe", help="1m, 5m, 1h, ...; else as the files are named")
     parser.add_argument("--kind", choices=("spot", "perp"), help="else as the files are named: _um_ is perp")
     parser.add_argument("--policy", metavar="NAME", help="onnx, a rule such as ema_cross, or a .onnx file")
+    parser.add_argument("--sandbox", action="store_true", help="and as `klined run`, told by the sandbox's websockets")
     parser.add_argument("--bars", type=int, metavar="N", help="the first N bars only")
 
 
@@ -43,8 +44,10 @@ def parity(args: argparse.Namespace) -> int:
 
     from klined.backtest.certificate import certify  # noqa: PLC0415
     from klined.backtest.parity import Divergence  # noqa: PLC0415
+    from klined.runtime import log  # noqa: PLC0415
 
-    found = certify(settings)
+    log.configure("error", "auto")  # a live feed has much to say
+    found = certify(settings, sandbox=args.sandbox)
     equal = not isinstance(found, Divergence)
     if args.json:
         emit({"ok": equal, **msgspec.to_builtins(found)})

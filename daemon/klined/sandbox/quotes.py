@@ -36,6 +36,10 @@ class Quotes:
         places = digits(item.lot)
         return f"{round(value, places):.8f}" if self.spot else f"{value:.{places}f}"
 
+    def volume(self, item: Instrument, value: float) -> str:
+        """Of a candle: recorded ones are told as they were, whatever the lot was then."""
+        return f"{value:.8f}" if self.spot else self.amount(item, value)
+
     # --- klines -------------------------------------------------------------------------------------------------------
 
     def kline(self, symbol: str, candle: Candle, interval_ms: int) -> list[Any]:
@@ -47,11 +51,11 @@ class Quotes:
             self.price(item, candle.high),
             self.price(item, candle.low),
             self.price(item, candle.close),
-            self.amount(item, candle.volume),
+            self.volume(item, candle.volume),
             candle.open_ms + interval_ms - 1,
             f"{candle.quote:.8f}",
             candle.trades,
-            self.amount(item, candle.volume * 0.5),
+            self.volume(item, candle.volume * 0.5),
             f"{candle.quote * 0.5:.8f}",
             "0",
         ]
@@ -69,11 +73,11 @@ class Quotes:
             "c": self.price(item, candle.close),
             "h": self.price(item, candle.high),
             "l": self.price(item, candle.low),
-            "v": self.amount(item, candle.volume),
+            "v": self.volume(item, candle.volume),
             "n": candle.trades,
             "x": closed,
             "q": f"{candle.quote:.8f}",
-            "V": self.amount(item, candle.volume * 0.5),
+            "V": self.volume(item, candle.volume * 0.5),
             "Q": f"{candle.quote * 0.5:.8f}",
             "B": "0",
         }
