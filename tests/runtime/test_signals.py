@@ -21,6 +21,35 @@ def test_stop_during_start_up_leaves_a_flat_book_and_exit_0(tmp_path: Path, numb
     must_be_flat(tmp_path)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_while_python_still_imports_trades_nothing_and_exits_0(tmp_path: Path, number: signal.Signals) -> None:
+    configure(tmp_path)
+    with running(tmp_path) as daemon:
+        until(lambda: is_handled(daemon.process.pid, number))
+        assert not (tmp_path / "state").exists()
+        assert daemon.end(number) == 0
+    must_be_flat(tmp_path)
+    assert rows(tmp_path, "SELECT count(*) FROM decisions") == [(0,)]
+
+
+def test_third_stop_while_python_still_imports_is_no_less_clean(tmp_path: Path) -> None:
+    configure(tmp_path)
+    with running(tmp_path) as daemon:
+        until(lambda: is_handled(daemon.process.pid, signal.SIGTERM))
+        for _ in range(2):
+            daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.end(signal.SIGTERM) == 0
+    must_be_flat(tmp_path)
+
+
+def is_handled(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has a handler of its own for this signal."""
+    told = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in told.splitlines() if line.startswith("SigCgt"))
+    ours = bool(int(mask, 16) >> (number - 1) & 1)
+    return ours and bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)  # Python itself handles SIGINT from the start
+
+
 @pytest.mark.parametrize("fills", sorted(MOMENTS.sample(range(1, 40), 4)))
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_while_trading_leaves_a_flat_book_and_exit_0(tmp_path: Path, number: signal.Signals, fills: int) -> None:

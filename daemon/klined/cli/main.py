@@ -12,15 +12,18 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from klined import __version__
 from klined.errors import ConfigError, KlinedError
+from klined.runtime.stops import deferred
 
 DEFAULT_FILE = "klined.toml"
 INTERRUPTED = 130
+DAEMONS = {"run", "demo", "replay"}  # a stop while they are imported is heard once they can leave a flat book
 
 
 class Verb(NamedTuple):
@@ -108,9 +111,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, rest: Sequence[str], args: argparse.Namespace) -> int:
     try:
-        module = import_module(f"klined.cli.{VERBS[name].module}")
-        _parser(name, getattr(module, f"{name}_arguments", None)).parse_args(rest, args)
-        code: int = getattr(module, name)(args)
+        with deferred() if name in DAEMONS else nullcontext():
+            module = import_module(f"klined.cli.{VERBS[name].module}")
+            _parser(name, getattr(module, f"{name}_arguments", None)).parse_args(rest, args)
+            code: int = getattr(module, name)(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -35,7 +35,7 @@ from klined.runtime.hurry import HurriedLoop
 from klined.runtime.loop import VirtualLoop
 from klined.runtime.narrator import Narrator
 from klined.runtime.reload import Reload
-from klined.runtime.signals import deferred
+from klined.runtime.stops import deferred
 from klined.runtime.verbs import Recent, Verbs
 from klined.runtime.watch import Watch
 from klined.store.bars import BarStore

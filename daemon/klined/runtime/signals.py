@@ -7,37 +7,15 @@ SIGUSR1           write the state to the log
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import structlog
+
+from klined.runtime.stops import STOPS, early, keep
 
 log = structlog.get_logger()
 
 Handler = Callable[[], None]
-
-STOPS = (signal.SIGTERM, signal.SIGINT)
-
-_early: list[int] = []  # stops that came while nobody could act on them
-
-
-@contextmanager
-def deferred() -> Iterator[None]:
-    """Keep stops where no loop hears them: those before `install` are heard then, those after `remove` change nothing.
-
-    Without it, a stop during start-up would leave what a dead process held.
-    """
-    before = {number: signal.signal(number, _keep) for number in STOPS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        _early.clear()
-
-
-def _keep(number: int, _frame: object) -> None:
-    _early.append(number)
 
 
 class Signals:
@@ -58,11 +36,10 @@ class Signals:
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Handlers run in the loop, between two of its callbacks, never inside one."""
         for number, handler in self._handlers.items():
-            self._deferred |= signal.getsignal(number) is _keep
+            self._deferred |= signal.getsignal(number) is keep
             loop.add_signal_handler(number, handler)
         self._loop = loop
-        while _early:
-            _early.pop()
+        for _ in range(early()):
             self._stop()
 
     def remove(self) -> None:
@@ -70,7 +47,7 @@ class Signals:
             for number in self._handlers:
                 self._loop.remove_signal_handler(number)
                 if self._deferred and number in STOPS:
-                    signal.signal(number, _keep)
+                    signal.signal(number, keep)
             self._loop = None
 
     def _stop(self) -> None:
