@@ -58,6 +58,7 @@ class Pipeline:
         self.backlog: deque[Batch] = deque()  # refilled at start, admitted before the feed's own
         self.stopping = False
         self.busy = ""  # feed or executor, the two stages that wait for something outside
+        self._plentiful: Plentiful | None = None
         self.feeding: asyncio.Task[None] | None = None  # set by the stage: cancelled before it runs, it would not end
 
     async def run(self) -> None:
@@ -67,6 +68,7 @@ class Pipeline:
             ExceptionGroup: a stage died; all others were stopped with it.
         """
         self.permits.put_nowait(None)
+        self._plentiful = self.feed if isinstance(self.feed, Plentiful) else None
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(feed(self), name="feed")
@@ -106,8 +108,7 @@ class Pipeline:
         """What may be admitted next: all that is here already, at most a block; else one batch, waiting for it."""
         if self.backlog:
             return [self.backlog.popleft() for _ in range(min(BLOCK, len(self.backlog)))]
-        ready = self.feed.ready(BLOCK) if isinstance(self.feed, Plentiful) else ()
-        if ready:
+        if self._plentiful is not None and (ready := self._plentiful.ready(BLOCK)):
             return ready
         batch = await self.feed.next()
         return [] if batch is None else [batch]
