@@ -20,8 +20,24 @@ SANDBOX = Path(os.environ.get("KLINED_SYSTEMD_SANDBOX", ROOT.parent / "shared" /
 OWN_PLACES = ("/tmp", "/run", "/var/tmp")  # noqa: S108  # where the booted machine mounts its own
 
 
+# The script starts systemd in a chroot, in which the kernel makes no user namespaces; this turns the chroot into the
+# root of its mount namespace, and leaves behind what the script still asks for by the old path.
+CHROOTED = 'exec chroot "$root" /lib/systemd/systemd '
+PIVOTED = """mount --bind "$base" "$root$base" && ln -sfn / "$root$base/fs/root"
+cd "$root" && pivot_root . . && umount -l . && cd /
+exec /lib/systemd/systemd """
+
+
+def unchrooted(folder: Path) -> Path:
+    """The script with a root of its own for systemd; as it is where it is worded otherwise."""
+    script = folder / "systemd-sandbox"
+    script.write_text(SANDBOX.read_text().replace(CHROOTED, PIVOTED))
+    script.chmod(0o700)
+    return script
+
+
 @pytest.fixture(scope="session")
-def machine() -> Iterator[Machine]:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     if not SANDBOX.is_file():
         pytest.skip(f"no {SANDBOX}; name a script that boots a systemd in $KLINED_SYSTEMD_SANDBOX")
     if os.getuid() != 0 or shutil.which("unshare") is None or not Path("/lib/systemd/systemd").exists():
@@ -29,7 +45,8 @@ def machine() -> Iterator[Machine]:
     if any(ROOT.is_relative_to(place) for place in OWN_PLACES):
         pytest.skip(f"the booted machine has {', '.join(OWN_PLACES)} of its own and does not see {ROOT}")
     ours, theirs = socket.socketpair()
-    command = [str(SANDBOX), "--seconds", str(BOOTED_S), "--", sys.executable, "-c", AGENT, str(theirs.fileno())]
+    script = unchrooted(tmp_path_factory.mktemp("boot"))
+    command = [str(script), "--seconds", str(BOOTED_S), "--", sys.executable, "-c", AGENT, str(theirs.fileno())]
     with subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT) as process, ours:
         theirs.close()
         ours.settimeout(BOOTED_S)

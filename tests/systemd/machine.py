@@ -54,6 +54,20 @@ class Greedy:
     def restore(self, state):
         pass
 
+class Restless:
+    """Infers as the shipped policy does, and then wants another side at every bar."""
+    name = "restless"
+    asked = 0
+    def __init__(self):
+        from klined.policies.registry import load_policy
+        from klined.runtime.assembly import shipped
+        self._inner = load_policy(shipped(), {})
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+    def decide(self, observations):
+        self.asked += 1
+        return [((-1) ** self.asked * 0.8, output) for _, output in self._inner.decide(observations)]
+
 class Blocking(Greedy):
     """Blocks the event loop at its tenth decision."""
     name = "blocking"
@@ -82,15 +96,15 @@ ENTRY_POINTS = """
 stalling = plug:StallingFeed
 [klined.policies]
 greedy = plug:Greedy
+restless = plug:Restless
 blocking = plug:Blocking
 stubborn = plug:Stubborn
 """
 PLUGIN_DIR = "/usr/local/lib/klined-plugin"
 
-# The script's systemd lives in a chroot, in which the kernel makes no user namespaces. Restarts are quicker here.
+# Restarts are quicker here.
 DROP_IN = f"""
 [Service]
-PrivateUsers=no
 RestartSec=200ms
 Environment=PYTHONPATH={PLUGIN_DIR}
 """
@@ -125,9 +139,15 @@ class Machine:
     def write(self, path: str, text: str, mode: str = "644") -> None:
         self.do("install", "-D", "-m", mode, "/dev/stdin", path, text=text)
 
-    def service(self, name: str, settings: str = "", drop_in: str = "") -> "Unit":
-        """The instance klined@name with its settings, not yet started."""
-        self.write(f"/etc/klined/{name}.toml", SETTINGS + settings)
+    def wait_for_log(self, unit: str, pattern: str, times: int = 1) -> None:
+        """Until the log of any unit has that many lines like this, from the manager too."""
+        found = f"grep -m{times} -c -- '{pattern}' <(journalctl -f -n all -o cat -u {unit} 2>/dev/null)"
+        done = self.run("bash", "-c", found)
+        assert done.stdout.strip() == str(times), self.do("journalctl", "-u", unit, "-o", "cat", "--no-pager")
+
+    def service(self, name: str, settings: str = "", drop_in: str = "", *, whole: bool = False) -> "Unit":
+        """The instance klined@name, not yet started; its settings are `whole`, or beside those of a quick market."""
+        self.write(f"/etc/klined/{name}.toml", settings if whole else SETTINGS + settings)
         self.write(f"/etc/systemd/system/klined@{name}.service.d/test.conf", DROP_IN + drop_in)
         self.do("systemctl", "daemon-reload")
         return Unit(self, name)
@@ -159,9 +179,7 @@ class Unit:
 
     def wait_for(self, pattern: str, times: int = 1) -> None:
         """Until the log has that many lines like this."""
-        found = f"grep -m{times} -c -- '{pattern}' <(journalctl -f -n all -o cat -u {self.unit} 2>/dev/null)"
-        done = self.machine.run("bash", "-c", found)
-        assert done.stdout.strip() == str(times), f"no {pattern!r} in\n{self.log()}"
+        self.machine.wait_for_log(self.unit, pattern, times)
 
     def klined(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.machine.run(sys.executable, "-m", "klined.cli.main", "--state", self.state, *words)

@@ -1,5 +1,6 @@
 """The unit files as files: correct, hardened, and put in place by the command."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -59,6 +60,23 @@ def test_units_are_correct_to_the_last_setting(tmp_path: Path) -> None:
     assert analyze(tmp_path, "klined@.service", "verify").stderr == ""
 
 
+@pytest.mark.parametrize("unit", ["klined@.service", "klined-report@.service"])
+def test_user_units_are_correct_to_the_last_setting(tmp_path: Path, unit: str) -> None:
+    shutil.copy(UNITS / "user" / unit, tmp_path / unit)
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze here")
+    text = (tmp_path / unit).read_text().replace("/opt/klined/bin/python", "/usr/bin/true")
+    (tmp_path / unit).write_text(text)
+    told = subprocess.run(
+        ["systemd-analyze", "verify", "--user", str(tmp_path / unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+    )
+    assert (told.returncode, told.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("unit", ["klined@.service", "user/klined@.service"])
 def test_unit_keeps_the_daemons_promises(unit: str) -> None:
     assert setting(unit, "Type") == "notify"
@@ -79,5 +97,6 @@ def test_install_and_uninstall_leave_what_is_not_theirs(tmp_path: Path, capsys: 
     assert "/opt/klined" not in (folder / "klined@.service").read_text()
     assert main(["service", "uninstall", "eth", "--root", str(tmp_path)]) == 0
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
+    assert main(["service", "uninstall", "--root", str(tmp_path), "eth"]) == 0  # options may come first
     assert main(["service", "install", "../eth", "--root", str(tmp_path)]) == 2
     assert "a name has at most" in capsys.readouterr().err
