@@ -113,7 +113,9 @@ def _run(name: str, rest: Sequence[str], args: argparse.Namespace) -> int:
     try:
         with deferred() if name in DAEMONS else nullcontext():
             module = import_module(f"klined.cli.{VERBS[name].module}")
-            _parser(name, getattr(module, f"{name}_arguments", None)).parse_args(rest, args)
+            parser = _parser(name, getattr(module, f"{name}_arguments", None))
+            # Intermixed, since a name may come after an option: klined service install --user eth.
+            (parser.parse_args if parser.actions else parser.parse_intermixed_args)(rest, args)
             code: int = getattr(module, name)(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
