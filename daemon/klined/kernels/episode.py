@@ -31,6 +31,8 @@ from klined.kernels.game import (
     SCALED,
     SCALING,
     STOP_MAX,
+    TOUCHED,
+    WIDTH,
     fits,
     target_of,
 )
@@ -39,6 +41,7 @@ from klined.kernels.gauges import G_OBS_OK, recall_step
 from klined.kernels.lane import any_stop, trade_bar
 from klined.kernels.layout import (
     BANKRUPT,
+    BAR_CLOSE,
     CAPACITY,
     CASH,
     DAY_EQUITY,
@@ -46,6 +49,7 @@ from klined.kernels.layout import (
     GROSS_NOTIONAL,
     HALT,
     LOTS,
+    MARK,
     MAX_EXPOSURE,
     NET_NOTIONAL,
     OBS_OK,
@@ -59,7 +63,7 @@ from klined.kernels.layout import (
 from klined.kernels.memory import forget_book, roll_day
 from klined.kernels.observe import FLOAT32_MAX
 from klined.kernels.outlook import SLOT_AT, SLOT_CODE, SLOT_SYMBOL, STRIDE, observe_lane
-from klined.kernels.resting import place_orders, rest_bar
+from klined.kernels.resting import BASE, place_orders, rest_bar
 from klined.kernels.rewards import EQUITY0, EQUITY1, HOLD, HOLD0, HOLD1, NU_MEMORY, PEAK1, POSITION1, TRADED, rate_step
 from klined.kernels.rows import Row
 from klined.kernels.scaling import learn_step, scale_step
@@ -79,6 +83,8 @@ TOTAL = 9  # sum of rewards
 REASON = 10  # of the gate's last decision
 TOTAL_STEP = 11  # the last reward
 NN = 12
+
+AHEAD = 32  # lanes whose next bars are read together
 
 
 Bars = Sequence[Sequence[Sequence[float]]]
@@ -129,7 +135,14 @@ def play_lanes(
             if N[k][BEGIN] == 0.0 and not fits(Z, levels, actions[k], n):
                 return -(k + 1)
     ended = 0
+    width = int(Z[WIDTH])
+    touched = 0.0
+    ahead = 0
     for k in range(lanes):
+        if k == ahead:
+            ahead = min(k + AHEAD, lanes)
+            for j in range(k, ahead):
+                touched += touch(bars, G, V, n, int(N[j][BAR]) + 1)
         e = N[k]
         if only != 0.0 and e[BEGIN] == 0.0:
             continue
@@ -150,7 +163,7 @@ def play_lanes(
                 t = int(e[BAR])
             else:
                 t = int(e[BAR])
-                close_ms = bars[0][t][0] + Z[INTERVAL]
+                close_ms = qs[0][BAR_CLOSE]
                 common = C[t if n > 1 else 0]
                 if Z[SCALED] != 0.0:
                     for i in range(n):
@@ -181,9 +194,12 @@ def play_lanes(
                         trade_bar(a, q, ms[i], p, w, bar, rates[i], lots, bar[0] + Z[INTERVAL], i, t, X[k])
                 u[TRADED] = a[TURNOVER_DAY] - before
             close_ms = bars[0][t][0] + Z[INTERVAL]
+            if begins:
+                for i in range(n):
+                    Y[k][i][BASE] = bars[i][t][4]
             seen = O[k]
             market = V[t]
-            for j in range(len(market)):
+            for j in range(width):
                 seen[j] = market[j]
             for i in range(n):
                 if len(S) > 0:
@@ -199,7 +215,7 @@ def play_lanes(
                         exit_step(qs, p, ms, i, bars[i][t][2], bars[i][t][3])
             done = 0.0
             if not begins:
-                done = judge_step(a, e, u, RING[k], Z, bars, n, t)
+                done = judge_step(a, qs, Y[k], e, u, RING[k], Z, n, t)
                 R[k] = e[TOTAL_STEP]
                 if done != 0.0:
                     ended += 1
@@ -207,7 +223,7 @@ def play_lanes(
                         truncated[k] = 1
                     else:
                         terminated[k] = 1
-            observe_lane(a, qs, Z, bars, slots, n, t, len(market), seen)
+            observe_lane(a, qs, Z, bars, slots, n, t, width, seen)
             if begins or done == 0.0:
                 e[BEGIN] = 0.0
                 break
@@ -218,7 +234,18 @@ def play_lanes(
             for j in range(len(seen)):
                 last[j] = seen[j]
             begins = True
+    Z[TOUCHED] = touched
     return ended
+
+
+def touch(bars: Bars, G: Sequence[Sequence[Row]], V: Sequence[Row], n: int, t: int) -> float:
+    """Read of bar `t` what a step will need, for many lanes at once: memory is slow to answer, but answers many."""
+    total = 0.0
+    if t < len(V):
+        total += V[t][0]
+        for i in range(n):
+            total += bars[i][t][4] + G[i][t][0]
+    return total
 
 
 def begin_lane(
@@ -296,13 +323,12 @@ def step_market(
     q[OBS_OK] = 1.0 if size <= FLOAT32_MAX else 0.0
 
 
-def judge_step(A: Row, e: Row, u: Row, ring: Row, Z: Row, bars: Bars, n: int, t: int) -> float:
+def judge_step(A: Row, Q: list[Row], Y: Sequence[Row], e: Row, u: Row, ring: Row, Z: Row, n: int, t: int) -> float:
     """Rate the step and say whether it was the last: 0 no, 1 the account is done, 2 the time is over."""
     equity = A[EQUITY]
-    start = int(e[START])
     hold = 0.0
     for i in range(n):
-        hold += bars[i][t][4] / bars[i][start][4]
+        hold += Q[i][MARK] / Y[i][BASE]
     hold = hold / float(n)
     u[EQUITY1] = equity
     u[HOLD0] = u[HOLD]

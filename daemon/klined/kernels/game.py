@@ -26,7 +26,9 @@ STRICT = GAME + 8  # 1: weights must sum to one; 0: they are made to
 SCALED = GAME + 9  # 1: sizing is on
 OFFSET_MAX = GAME + 10  # farthest limit order, fraction of price, ORDERS
 STOP_MAX = GAME + 11
-NZ = GAME + 12
+WIDTH = GAME + 12  # of the market part of an observation
+TOUCHED = GAME + 13  # no meaning: what keeps a compiler from leaving out reads
+NZ = GAME + 14
 
 LEVELS = 0.0  # an index into `levels` per symbol
 CONTINUOUS = 1.0  # a target in [-1, 1] per symbol

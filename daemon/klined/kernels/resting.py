@@ -26,7 +26,8 @@ from klined.kernels.rows import Row
 
 LIMIT = 0  # price of the working order, 0: at the market
 STOP = 1  # price of the resting stop, 0: none
-NY = 2
+BASE = 2  # close at which the episode began
+NY = 3
 CAUSE_REBALANCE = 6.0
 WHY_LIQUIDATION = float(Reason.LIQUIDATION)
 

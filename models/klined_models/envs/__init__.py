@@ -7,7 +7,6 @@
 Importing this registers "klined/Trading-v0" with gymnasium.
 """
 
-from klined_models.registration import register
 from klined_models.envs.scene import Scene
 from klined_models.envs.settings import (
     Continuous,
@@ -22,6 +21,7 @@ from klined_models.envs.settings import (
 )
 from klined_models.envs.single import TradingEnv
 from klined_models.envs.vector import TradingVectorEnv, make_vec
+from klined_models.registration import register
 
 register()
 

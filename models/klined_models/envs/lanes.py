@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from klined.backtest.lanes import Tape
 from klined.errors import ConfigError
-from klined.kernels import episode, game, rewards, scaling, tapes
+from klined.kernels import episode, game, resting, rewards, scaling, tapes
 from klined.kernels import layout as at
 from klined.kernels.rows import Block, write_market
 from klined_models.envs.scene import Scene
@@ -39,10 +39,10 @@ class Lanes:
         self.N = np.zeros((count, episode.NN))
         self.U = np.zeros((count, rewards.NU))
         self.Z = settings.game()
-        self.Z[game.RESET] = RESETS[reset]
+        self.Z[game.RESET], self.Z[game.WIDTH] = RESETS[reset], scene.width
         self.rings = np.zeros((count, rewards.ring_size(self.Z.data.cast("B").cast("d"))))
         self.B = np.zeros((count, n, KELLY_WIDTH))
-        self.Y = np.zeros((count, n, 2))
+        self.Y = np.zeros((count, n, resting.NY))
         self.levels = self._levels()
         self.M, self.P = self._terms()
         looped = settings.engine == "loop"
@@ -183,7 +183,7 @@ class Lanes:
         shared = (scene.gauges, scene.market)
         after = (self.S, self.F, states, self.actions, self.observations[turn], self.final, self.rewards[turn])
         flags = (self.flags[turn, 0], self.flags[turn, 1], self.decisions, self.fills)
-        bars, rates, slots = scene.bars, scene.rates, scene.slots
+        bars, rates, slots = scene.tape, scene.rates, scene.slots
         return (
             *(_row(each, plain) for each in (*mine, self.Z, self.levels)),
             *((bars.tolist(), rates.tolist()) if plain else (bars, rates)),
