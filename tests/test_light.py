@@ -21,6 +21,7 @@ def loaded_by(statement: str) -> set[str]:
     ("statement", "heavy"),
     [
         ("import klined.runtime.process", TRAINING | NETWORK),
+        ("import klined_plugins.notify", TRAINING | NETWORK),
         ("import klined.cli.main", TRAINING | NETWORK | NUMBERS),
         ("import klined.cli.control, klined.cli.status", TRAINING | NETWORK | NUMBERS),
     ],
