@@ -15,7 +15,7 @@ from klined.cli.main import main
 from klined.domain import Instrument
 from klined.kernels import jit, tapes
 from klined.ports import Choice
-from klined.trader.plans import ACCOUNT, ETH44, Plan, declared_plan
+from klined.trader.plans import ACCOUNT, ETH44, ETH44_MTF, Plan, declared_plan
 
 COUNT = 1_800
 SWAPS = ("BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT")
@@ -78,7 +78,7 @@ def write_minutes(folder: Path, count: int) -> Path:
     return write_csv(folder / "ETHUSDT-1m.csv", bars_of(["ETH/USDT"], count)[0])
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
+@pytest.mark.parametrize("plan", [*PLANS, ETH44_MTF], ids=lambda plan: plan.name)
 def test_parity_of_a_policy_over_a_declared_plan(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,7 +42,8 @@ def test_show_tells_formula_plan_and_declaration(capsys: pytest.CaptureFixture[s
     for name, part in (
         ("rsi", "Wilder"),
         ("adx", "directional"),
-        ("eth44", "58 values"),
+        ("eth44", "60 values"),
+        ("eth44-mtf", "78 values"),
         ("ema(5)@5m / close - 1", "warm-up"),
     ):
         assert main(["features", "show", name]) == 0

@@ -60,6 +60,9 @@ def test_calendar_counts_from_monday_and_to_the_next_funding() -> None:
     assert sine[2_520] == pytest.approx(1.0)
     assert until[479] == pytest.approx(1.0 / 480.0)
     assert until[480] == 1.0
+    day_sine, day_cosine = values(bars, "day_sin", "day_cos").T
+    assert (day_sine[0], day_sine[1_440], day_cosine[360]) == (0.0, 0.0, 0.0)
+    assert (day_sine[360], day_cosine[1_440], day_cosine[720]) == pytest.approx((1.0, 1.0, -1.0))
 
 
 @settings(deadline=None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from klined.errors import ConfigError
 from klined.kernels import program as op
 from klined.trader.declarations import Binary, Frame, Name, Node, Number, canonical, parse
-from klined.trader.plans import ETH44, Plan, declared_plan
+from klined.trader.plans import ETH44, ETH44_MTF, Plan, declared_plan
 from klined.trader.programs import build
 
 NAMES = st.sampled_from(["close", "volume", "rsi", "zscore", "x9"])
@@ -81,6 +81,15 @@ def test_plan_of_declarations_has_a_canonical_form_that_reads_back() -> None:
 
 def test_eth44_is_bounded_and_has_the_groups_it_promises() -> None:
     market = [f for f in ETH44.features if f.source == "market"]
-    assert (ETH44.dim, len(market)) == (58, 44 + 4 + 3)
+    assert (ETH44.dim, len(market)) == (60, 44 + 4 + 5)
     assert all(f.low is not None and f.high is not None and -1.0 <= f.low < f.high <= 1.0 for f in market)
     assert all(f.stable_bars is not None for f in market)
+
+
+def test_longer_bars_are_added_to_eth44_bounded_and_soon_forgotten() -> None:
+    own = {f.name for f in ETH44.features}
+    added = [f for f in ETH44_MTF.features if f.name not in own]
+    assert {f.name.rpartition("_")[2] for f in added} == {"5m", "15m", "1h"}
+    assert len(added) == ETH44_MTF.dim - ETH44.dim == 18
+    assert all(f.low is not None and f.high is not None and -1.0 <= f.low < f.high <= 1.0 for f in added)
+    assert ETH44_MTF.warmup_bars <= 37 * 60

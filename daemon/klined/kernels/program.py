@@ -48,7 +48,7 @@ AO, ER, PERCENTRANK, CORREL = 50, 51, 52, 53
 MAX, MIN, DONCHIAN, WILLR, AROON, STOCH, STOCHF, KDJ = 60, 61, 62, 63, 64, 65, 66, 67
 DMI, ADXR, VORTEX, SAR, SUPERTREND = 80, 81, 82, 83, 84
 OBV, AD, VWAP, ADOSC, CMF, MFI, EFI, RVOL, FLOW = 90, 91, 92, 93, 94, 95, 96, 97, 98
-RANK, HMM, WEEK_SIN, WEEK_COS, UNTIL, SIGMA = 110, 111, 112, 113, 114, 115
+RANK, HMM, WEEK_SIN, WEEK_COS, UNTIL, SIGMA, DAY_SIN, DAY_COS = 110, 111, 112, 113, 114, 115, 116, 117
 KNOWN, TOLD, IMBALANCE, LEAN, PRESSURE, TAKERS, TOXICITY = 120, 121, 122, 123, 124, 125, 126
 AFFINE, PLUS, MINUS, TIMES, QUOTIENT, INVERSE, CLIP, SQUASH = 130, 131, 132, 133, 134, 135, 136, 137
 ABS, LOG, SQRT, PER, SQUASH_PER, ZSCORE, DIFF = 138, 139, 140, 141, 142, 143, 144
@@ -245,6 +245,10 @@ def regimes_of(op: int, c: Sequence[int], C: Row, S: Row) -> None:
         S[o] = regimes.week_sin(x)
     elif op == WEEK_COS:
         S[o] = regimes.week_cos(x)
+    elif op == DAY_SIN:
+        S[o] = regimes.day_sin(x)
+    elif op == DAY_COS:
+        S[o] = regimes.day_cos(x)
     elif op == UNTIL:
         S[o] = regimes.until(n, x)
     elif op == SIGMA:

@@ -16,6 +16,7 @@ STATES_MAX = 4
 SERIES_MAX = 3
 HMM_SIZE = 1 + 2 * STATES_MAX  # begun, probabilities, room for the next ones
 MINUTE_MS = 60_000.0
+DAY_MS = 86_400_000.0
 WEEK_MS = 604_800_000.0
 THURSDAY_MS = 259_200_000.0  # time since Monday at the start of 1970
 
@@ -189,6 +190,17 @@ def week_sin(time: float) -> float:
 def week_cos(time: float) -> float:
     weeks = (time + THURSDAY_MS) / WEEK_MS + 0.25
     return wave(weeks - int(weeks))
+
+
+def day_sin(time: float) -> float:
+    """Wave over the UTC day from midnight on, at close time `time`."""
+    days = time / DAY_MS
+    return wave(days - int(days))
+
+
+def day_cos(time: float) -> float:
+    days = time / DAY_MS + 0.25
+    return wave(days - int(days))
 
 
 def until(hours: int, time: float) -> float:

@@ -346,6 +346,10 @@ REGIME = (
         0, lambda: 0, stateful=False),
     _of("week_cos", op.WEEK_COS, regimes.week_cos, "the same, a quarter of a week ahead", "time", (),
         _one(lambda: 0, -1.0, 1.0), 0, lambda: 0, stateful=False),
+    _of("day_sin", op.DAY_SIN, regimes.day_sin, "wave over the UTC day", "time", (), _one(lambda: 0, -1.0, 1.0),
+        0, lambda: 0, stateful=False),
+    _of("day_cos", op.DAY_COS, regimes.day_cos, "the same, a quarter of a day ahead", "time", (),
+        _one(lambda: 0, -1.0, 1.0), 0, lambda: 0, stateful=False),
     _of("until", op.UNTIL, regimes.until, "time to the next multiple of n hours UTC (funding: 8), (0, 1]", "time",
         (_bars("hours", 8),), _one(lambda _: 0, 0.0, 1.0), 0, lambda _: 0, stateful=False),
 )  # fmt: skip

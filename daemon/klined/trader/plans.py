@@ -193,6 +193,7 @@ def _declared(one: Declaration, results: dict[str, tuple[int, Result]]) -> tuple
 
 
 ETH44 = declared_plan("eth44", presets.ETH44)
-PLANS = {plan.name: plan for plan in (*FIXED, ETH44)}
+ETH44_MTF = declared_plan("eth44-mtf", presets.ETH44_MTF)
+PLANS = {plan.name: plan for plan in (*FIXED, ETH44, ETH44_MTF)}
 
 assert all(plan.dim == observe.DIM and plan.market_dim == kernel.MARKET for plan in FIXED)  # noqa: S101 - checked at import

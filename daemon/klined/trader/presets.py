@@ -23,9 +23,23 @@ REGIME = (
     "volatility_turn = squash(2 * log(sigma(10) / sigma(30)))",
     "trend = er(60).signed",
 )
-CALENDAR = ("week_sin", "week_cos", "funding = until(8) * 2 - 1")
+CALENDAR = ("day_sin", "day_cos", "week_sin", "week_cos", "funding = until(8) * 2 - 1")
+FRAMES = ("5m", "15m", "1h")
+LONGER = tuple(
+    f"{name}_{frame} = {formula}@{frame}"
+    for frame in FRAMES
+    for name, formula in (
+        ("trend", "(er(12).signed)"),
+        ("far", "(clip(zscore(close - sma(12), 24), 3) / 3)"),
+        ("move", "(squash(per(mom(12), sma(trange, 12)) / 4))"),
+        ("place", "(willr(14, flat=-50) / 50 + 1)"),
+        ("activity", "(squash(rvol(12) - 1))"),
+        ("obv", "(clip(flow(12).net / flow(12).gross, 1))"),
+    )
+)
+"""The same market in longer bars, of which only closed ones show; all of it forgets within 37 of them."""
 
-ETH44 = (
+INDICATORS = (
     *(f"{one.partition('(')[0]} = squash(per(close - {one}, atr(14)))" for one in _AVERAGES),
     "macd = squash(per(macd(12, 26, 9).macd, atr(14)))",
     "macd_signal = squash(per(macd(12, 26, 9).signal, atr(14)))",
@@ -61,9 +75,11 @@ ETH44 = (
     "cmf = cmf(20)",
     "rvol = squash(rvol(20) - 1)",
     "flow = clip(flow(20).net / flow(20).gross, 1)",
-    *ACCOUNT,
-    *REGIME,
-    *CALENDAR,
-    "sentiment_score",
 )
-"""44 indicators, the account, the regime, the time of the week; the sentiment last."""
+BESIDE = (*ACCOUNT, *REGIME, *CALENDAR, "sentiment_score")
+
+ETH44 = (*INDICATORS, *BESIDE)
+"""44 indicators, the account, the regime, the time of the day and week; the sentiment last."""
+
+ETH44_MTF = (*INDICATORS, *LONGER, *BESIDE)
+"""The same with bars of 5 minutes, 15 minutes and an hour, made of those of a minute."""
