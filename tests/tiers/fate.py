@@ -14,8 +14,9 @@ CALLS = ("lost_answer", "late", "unknown_executed", "unknown", "empty", "truncat
 class Fate:
     """Acts on one town. `count` is what was done, beside what the proxy counts."""
 
-    def __init__(self, place: Town, seed: int) -> None:
-        self._place, self._rng = place, random.Random(seed)
+    def __init__(self, place: Town, seed: int, rest_s: float = 2.5) -> None:
+        """`rest_s`: longest time between two blows."""
+        self._place, self._rng, self._rest_s = place, random.Random(seed), rest_s
         self.count: Counter[str] = Counter()
         self.kills = 0
         self.daemon: Process
@@ -38,7 +39,7 @@ class Fate:
     async def act(self, way: Callable[[], Awaitable[None]] | None = None) -> None:
         """One blow, any when none is named, and a while to live with it."""
         await (way or self._rng.choice(self._ways))()
-        await self.live(self._rng.uniform(0.3, 2.5))
+        await self.live(self._rng.uniform(0.2, self._rest_s))
 
     async def live(self, seconds: float) -> None:
         assert await self.daemon.lives_on(seconds), "".join(self.daemon.lines[-8:])

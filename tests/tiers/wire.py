@@ -42,6 +42,7 @@ class Played(Struct, frozen=True):
     faults: dict[str, int]
     events: dict[str, int]
     findings: list[str]
+    trades_s: list[float]  # when the exchange traded
     took_s: float = 0.0
 
 
@@ -146,8 +147,12 @@ def play(
     *,
     faulty: bool = True,
     spoil: Callable[[Daemon], None] | None = None,
+    befall: Callable[[Loop, Proxy], None] | None = None,
 ) -> Played:
-    """So many hours of market for one daemon that is then told to stop. `spoil` makes its protocol wrong."""
+    """So many hours of market for one daemon that is then told to stop.
+
+    `spoil` makes its protocol wrong, `befall` plans troubles of the network.
+    """
     lasting_s = hours * HOUR_S
     faults = make_faults(seed, lasting_s, market) if faulty else []
 
@@ -161,6 +166,8 @@ def play(
             watch = asyncio.create_task(Watch(daemon).run())
             if faulty:
                 nemesis(proxy, rng, lasting_s - QUIET_S)
+            if befall is not None:
+                befall(loop, proxy)
             loop.call_later(lasting_s, loop.kill, signal.SIGTERM)
             code = await daemon.serve()
             watch.cancel()
@@ -183,4 +190,5 @@ def outcome(code: int, market: str, server: SandboxServer, proxy: Proxy, journal
         faults=dict(fired),
         events=dict(told(journal)),
         findings=findings(journal, truth, market),
+        trades_s=[trade["time_ms"] / 1000 - BEGAN_NS / 1e9 for trade in truth[market]["trades"]],
     )
