@@ -262,7 +262,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(retries_with_the_same_id, {"I1", "I4"}, 3),
     Wrong(believes_the_first_not_found, {"I1", "I2", "I5", "I6", "I7"}, 200),
     Wrong(journals_after_the_answer, {"I3"}, 3),
-    Wrong(waits_too_short_for_a_lagging_read, {"I1", "I2", "I5", "I6", "I7"}, 100),
+    Wrong(waits_too_short_for_a_lagging_read, {"I1", "I2", "I5", "I6", "I7"}, 200),
     Wrong(stops_when_disconnected, {"I15"}, 5),
     Wrong(flattens_without_settling, {"I6"}, 100),
     Wrong(says_flat_without_asking, {"I6"}, 40),

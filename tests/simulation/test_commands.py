@@ -64,7 +64,8 @@ def test_missing_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--seeds", "0"], ["--bars", "39"], ["--seeds", "2", "--save", "x"], ["--seed", "-1"]]
+    "words",
+    [["--seeds", "0"], ["--bars", "39"], ["--seeds", "2", "--save", "x"], ["--seed", "-1"], ["--prove", "--seed", "1"]],
 )
 def test_nonsense_is_refused_with_exit_code_two(words: list[str]) -> None:
     assert main(["sim", *words]) == 2

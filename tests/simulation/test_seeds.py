@@ -26,8 +26,8 @@ HASHES = (
 def test_no_invariant_is_broken_by_faults_and_kills(seed: int) -> None:
     outcome = simulate(make_schedule(seed))
     assert outcome.violations == ()
-    assert outcome.kills == 3  # one that finds no process falls on the next
-    assert outcome.lives > 3
+    assert 2 <= outcome.kills <= 3  # one that finds no process falls on the next, unless the calm has come
+    assert outcome.lives > outcome.kills
 
 
 @pytest.mark.parametrize("seed", [42, 77, 105])

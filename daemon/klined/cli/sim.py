@@ -29,7 +29,7 @@ def sim_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--seeds", type=int, metavar="N", help=f"play seeds 0 to N-1 ({SEEDS})")
     what.add_argument("--seed", type=int, metavar="N", help="play one seed; with -v tell all that happens")
     what.add_argument("--replay", type=Path, metavar="FILE", help="play a recorded run; it must come to the same")
-    what.add_argument("--prove", action="store_true", help="every proof, as a table and in build/prove.json")
+    parser.add_argument("--prove", action="store_true", help="every proof, as a table and in build/prove.json")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="first of --seeds (0)")
     parser.add_argument("--bars", type=int, default=BARS, metavar="N", help=f"bars of a seed ({BARS})")
     parser.add_argument("--kills", type=int, default=KILLS, metavar="N", help=f"kills of a seed ({KILLS})")
@@ -64,6 +64,8 @@ def _judge(args: argparse.Namespace) -> None:
             raise ConfigError(f"--{name} {value}: at least {minimum}")
     if args.save is not None and args.seed is None:
         raise ConfigError("--save records one run: name it with --seed")
+    if args.prove and (args.seed is not None or args.replay is not None):
+        raise ConfigError("--prove plays many seeds: say how many with --seeds, and name no single run beside it")
 
 
 def _one(args: argparse.Namespace) -> int:
@@ -130,13 +132,13 @@ def _same(args: argparse.Namespace) -> str:
 def _prove(args: argparse.Namespace) -> int:
     from klined.simulation.proof import PROOF, merge, prove  # noqa: PLC0415
 
-    rows = merge(PROOF, prove(PROOF_SEEDS, args.workers, lambda text: print(text, file=sys.stderr)))
+    rows = merge(PROOF, prove(args.seeds or PROOF_SEEDS, args.workers, lambda text: print(text, file=sys.stderr)))
     if args.json:
         emit([{field: getattr(row, field) for field in row.__struct_fields__} for row in rows])
     else:
         print(_table(rows))
         print(f"\nwritten to {PROOF}")
-    return int(any(row.violations for row in rows))
+    return int(any(row.violations or not all(row.caught.values()) for row in rows))
 
 
 def _table(rows: Sequence["Row"]) -> str:
@@ -148,7 +150,7 @@ def _table(rows: Sequence["Row"]) -> str:
             str(sum(row.faults.values())),
             str(row.kills),
             str(row.violations),
-            f"{len(row.caught)}" if row.caught else "",
+            f"{sum(map(bool, row.caught.values()))} of {len(row.caught)}" if row.caught else "",
             f"{row.per_minute:.0f}" if row.per_minute else "",
         )
         for row in rows
@@ -158,7 +160,12 @@ def _table(rows: Sequence["Row"]) -> str:
         for name, count in row.faults.items():
             kinds[name] = kinds.get(name, 0) + count
     told = ", ".join(f"{name} {count}" for name, count in sorted(kinds.items()))
-    return table([head, *body], right=(1, 2, 3, 4, 5, 6)) + (f"\n\nfaults: {told}" if told else "")
+    caught = ", ".join(f"{name} {runs or 'NOT'}" for row in rows for name, runs in row.caught.items())
+    return (
+        table([head, *body], right=(1, 2, 3, 4, 5, 6))
+        + (f"\n\nfaults: {told}" if told else "")
+        + (f"\n\ncaught, after so many runs: {caught}" if caught else "")
+    )
 
 
 def _print_lines(lines: object, args: argparse.Namespace) -> None:

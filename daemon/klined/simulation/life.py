@@ -277,7 +277,7 @@ def settings_of(symbols: tuple[str, ...], *, tight: bool, orders: str = "market"
         {
             "market": {"kind": MarketKind.PERP if perp else MarketKind.SPOT, "symbols": symbols},
             "risk": near if tight else loose,
-            "orders": {"type": orders, "offset_bps": 2.0, "reprice_after_s": 9.0, "reprices_max": 2},
+            "orders": {"type": orders, "offset_bps": 1.0, "reprice_after_s": 25.0, "reprices_max": 1},
             "runtime": {"flatten_deadline_s": 90.0},
         }
     )

@@ -8,6 +8,8 @@ mutants        (added by the tests) wrong protocols, each caught
 
 import contextlib
 import fcntl
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from klined.simulation.run import Outcome, Simulation, simulate
 from klined.simulation.schedule import Fault, Schedule, make_schedule
 
 PROOF = Path("build") / "prove.json"
+REPLAYED = 20  # seeds that are played twice
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -146,15 +149,31 @@ def prove(seeds: int, workers: int, say: Callable[[str], None]) -> list[Row]:
     say(f"simulation: {seeds} seeds")
     tally = simulate_seeds(range(seeds), workers=workers)
     rows = [row_of("simulation", tally)]
-    again = [make_schedule(seed) for seed in range(min(seeds, 20))]
-    say(f"replay: {len(again)} seeds twice")
-    differing = sum(simulate(schedule).hash != simulate(schedule).hash for schedule in again)
-    rows.append(Row(tier="replay of a seed", runs=len(again), violations=differing))
+    rows += [_replayed(min(seeds, REPLAYED), say)]
     for tier, schedule, first_s, last_s in (
         ("order life, killed at every turn", ORDER_LIFE, 0.0, 330.0),
         ("flatten, killed at every turn", FLATTENED, 299.0, 345.0),
     ):
         say(tier)
+        started_s = time.monotonic()
         points, failed = killed_everywhere(schedule, first_s, last_s)
-        rows.append(Row(tier=tier, runs=points, kills=points, violations=len(failed)))
+        faults = dict(Counter(fault.name for fault in schedule.faults))
+        speed = _per_minute(points, started_s)
+        rows.append(Row(tier=tier, runs=points, faults=faults, kills=points, violations=len(failed), per_minute=speed))
     return rows
+
+
+def _replayed(seeds: int, say: Callable[[str], None]) -> Row:
+    """The same seeds in this process twice: a trace that differs is a violation."""
+    say(f"replay: {seeds} seeds twice")
+    started_s, kills, differing = time.monotonic(), 0, 0
+    for seed in range(seeds):
+        first, again = simulate(make_schedule(seed)), simulate(make_schedule(seed))
+        kills += first.kills + again.kills
+        differing += first.hash != again.hash
+    speed = _per_minute(2 * seeds, started_s)
+    return Row(tier="replay of a seed", runs=2 * seeds, kills=kills, violations=differing, per_minute=speed)
+
+
+def _per_minute(runs: int, started_s: float) -> float:
+    return round(runs / max(time.monotonic() - started_s, 1e-9) * 60.0, 1)

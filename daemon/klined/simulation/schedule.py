@@ -130,7 +130,7 @@ def make_schedule(seed: int, bars: int = 200, kills: int = 3) -> Schedule:
     faults += _kills(dice, stormy, kills, [fault.at_s for fault in faults if fault.name in FLATTENS])
     symbols = SYMBOLS[dice.choices(range(4), (4, 4, 1, 1))[0]]
     tight = dice.random() < 0.2
-    orders = dice.choices(ORDERS, (6, 3, 2))[0]
+    orders = dice.choices(ORDERS, (7, 2, 1))[0]
     return Schedule(seed, bars, symbols, tight, tuple(sorted(faults)), orders)
 
 
