@@ -18,15 +18,19 @@ class Deadlock(RuntimeError):
     """Every task waits and nothing will ever happen."""
 
 
-class Soon(asyncio.Handle):
-    """asyncio's handle without what only a debugger reads: a hop between stages makes several per bar."""
+class Soon(list[Any]):
+    """A handle that is what it runs: [context, callback, arguments], or nothing when cancelled.
+
+    A hop between stages makes one, and asyncio's own costs several times as much, for what only a debugger reads.
+    """
 
     __slots__ = ()
 
-    def __init__(self, callback: Any, args: Any, loop: Any, context: Any) -> None:
-        self._callback, self._args, self._loop, self._context = callback, args, loop, context
-        self._cancelled = False
-        self._repr = self._source_traceback = None
+    def cancel(self) -> None:
+        self.clear()
+
+    def cancelled(self) -> bool:
+        return not self
 
 
 class NoSelector(selectors.BaseSelector):
@@ -64,10 +68,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Move time forward; it never goes back."""
         self._virtual_s = max(self._virtual_s, time_s)
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:  # type: ignore[override]  # typeshed ties args to callback
-        handle = Soon(callback, args, self, copy_context() if context is None else context)
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]  # typeshed ties args to callback
+        handle = Soon((copy_context() if context is None else context, callback, args))
         self._ready.append(handle)
         return handle
+
+    get_debug = staticmethod(bool)  # pyright: ignore[reportAssignmentType]  # False, without a frame: every future asks
 
     def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]  # typeshed ties args to callback
         """As asyncio's, without a pipe to wake up: this loop never sleeps."""
@@ -96,9 +102,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if not ready or self._stopping:
                 break
             handle = ready.popleft()
-            if not handle._cancelled:  # noqa: SLF001
-                try:  # as Handle._run, without its call
-                    handle._context.run(handle._callback, *handle._args)  # noqa: SLF001
+            if type(handle) is not Soon:  # a timer, or what another thread asked for
+                handle = () if handle._cancelled else (handle._context, handle._callback, handle._args)  # noqa: SLF001
+            if handle:
+                context, callback, args = handle
+                try:
+                    context.run(callback, *args)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:  # noqa: BLE001  # asyncio's contract: a callback's fault is reported
