@@ -12,14 +12,16 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import aiohttp
 import structlog
 
 from klined.config.masks import clean, hide, masked
 from klined.config.settings import Settings
 from klined.domain import Decision, Event
+
+if TYPE_CHECKING:  # 12 MB, for those alone who want to be told
+    import aiohttp
 
 QUEUE_MAX = 256
 TIMEOUT_S = 10.0
@@ -108,6 +110,8 @@ class Notifier:
 
     def start(self) -> None:
         """Begin to deliver; needs the running loop."""
+        import aiohttp  # noqa: PLC0415 - as above
+
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
         if self.webhook_url:
             self._tasks.append(asyncio.create_task(self._deliver()))
@@ -159,6 +163,8 @@ class Notifier:
         """Why it was not taken; empty when it was."""
         if self._session is None:
             return "not started"
+        import aiohttp  # noqa: PLC0415 - as above
+
         try:
             async with self._session.request(method, url, json=body, allow_redirects=False) as answer:
                 return "" if 200 <= answer.status < 300 else f"HTTP {answer.status}"
