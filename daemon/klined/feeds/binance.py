@@ -40,6 +40,7 @@ FIRST_S = 10.0  # a wrong path connects as well, and says nothing
 MUTE = "connected, but nothing comes; is market.stream_url right?"
 LIFE_S = 23 * 3_600.0  # the exchange ends a connection after 24 hours: switch before
 DROPPED_IN_A_ROW_MAX = 20
+HISTORY_TRIES = 12  # some four minutes; then a start has failed, and says so
 BACK_OFF_S = (1.0, 30.0)  # first and longest; 300 attempts in 5 minutes are a ban
 
 log = structlog.get_logger()
@@ -103,14 +104,21 @@ class BinanceFeed:
         self._now_ms, self._monotonic_s = now_ms, monotonic_s
 
     async def history(self, count: int, after_ms: int | None) -> Sequence[Batch]:
-        """The last `count` closed batches, or all that closed after `after_ms`; asks until it is answered."""
+        """The last `count` closed batches, or all that closed after `after_ms`; asks again for some minutes.
+
+        Raises:
+            Retryable: they could not be had.
+            ConfigError: there are no such bars.
+        """
         edge_ms = self._edge_ms()
         since_ms = edge_ms - count * self.interval_ms if after_ms is None else after_ms
         purpose = Purpose.WARMUP if after_ms is None else Purpose.REFILL
-        while True:
+        for left in range(HISTORY_TRIES, 0, -1):
             try:
                 found = await self.klines.batches(since_ms, edge_ms, purpose)
             except Retryable as error:
+                if left == 1:
+                    raise
                 log.warning("feed.refill_failed", why=str(error), next_s=self._back_off_s)
                 self.waiting = str(error)
                 await self._wait()
@@ -120,6 +128,7 @@ class BinanceFeed:
                 self._last_ms = found[-1].close_time_ms if found else min(since_ms, edge_ms)
                 self._asked_ms = edge_ms
                 return found
+        raise AssertionError("unreachable")
 
     async def next(self) -> Batch | None:
         self._last_ms = self._last_ms or self._edge_ms()

@@ -14,7 +14,7 @@ import structlog
 
 from klined.config.settings import Settings
 from klined.domain import Mode, Purpose, Reason, Recovered
-from klined.errors import KlinedError, StateError
+from klined.errors import ConfigError, KlinedError, StateError
 from klined.kernels import layout as at
 from klined.ports import Clock, Feed, Journal, Venue
 from klined.runtime.flatten import FLAG, Flatten
@@ -208,7 +208,7 @@ class Daemon:
             raise _StoppedEarlyError from None
 
     async def _live(self) -> int:
-        failed = False
+        failed: list[BaseException] = []
         try:
             await self._begin()
             self.bus.start()
@@ -220,18 +220,20 @@ class Daemon:
         except* _StoppedEarlyError:
             pass
         except* KlinedError as group:
-            failed = True
-            for error in _leaves(group):
+            failed += _leaves(group)
+            for error in failed:
                 log.error("daemon.failed", why=str(error), kind=type(error).__name__)  # noqa: TRY400  # one sentence
         except* Exception as group:
-            failed = True
-            for error in _leaves(group):
+            crashed = _leaves(group)
+            failed += crashed
+            for error in crashed:
                 log.error("daemon.crashed", why=repr(error), exc_info=error)  # noqa: TRY400
         if failed:
             self.stop_why = "failure"
-        return await self._end(failed=failed)
+        return await self._end(failed=bool(failed), code=_code_of(failed))
 
-    async def _end(self, *, failed: bool) -> int:
+    async def _end(self, *, failed: bool, code: int) -> int:
+        """Go flat; `code` is what the process ends with when that succeeds."""
         runtime = self.settings.runtime
         self.pipeline.stopping = True
         self.health.stopping(runtime.flatten_deadline_s)
@@ -247,7 +249,7 @@ class Daemon:
         if not flat:
             log.error("stop.not_flat", left=self.trader.left(), hint="the next start finishes the flatten")
             return EXIT_NOT_FLAT
-        return EXIT_FAILED if failed else EXIT_OK
+        return code
 
     async def _settle(self, recovered: Recovered) -> None:
         """Ask for every order that a dead process left, until none is unknown."""
@@ -288,6 +290,14 @@ class Daemon:
 
 class _StoppedEarlyError(Exception):
     """A stop came before the start was over."""
+
+
+def _code_of(failed: list[BaseException]) -> int:
+    """2 when only a person can mend it: a service manager would start the same failure again and again."""
+    if not failed:
+        return EXIT_OK
+    settings = any(isinstance(error, ConfigError) for error in failed)
+    return ConfigError.exit_code if settings else EXIT_FAILED
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -6,6 +6,7 @@ mode.live = true, --live   the exchange itself, which also needs exchange.testne
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -17,16 +18,21 @@ from klined.config.settings import Market, Settings
 from klined.domain import Instrument, MarketKind
 from klined.errors import ConfigError, Retryable
 from klined.ports import Clock
+from klined.runtime import stops
 from klined.runtime.clock import HurriedClock, SystemClock
+from klined.runtime.health import Health
 from klined.venues.binance import NETWORKS, BinanceDialect
 from klined.venues.ccxt import CcxtVenue
+from klined.venues.classify import Reaction
 from klined.venues.dialect import Dialect
 from klined.venues.permissions import Setup
 from klined.venues.unified import UnifiedDialect
-from klined.venues.wire import TIMEOUT_S
+from klined.venues.wire import TIMEOUT_S, Refusal
 
 TRIES = 5
 FIRST_WAIT_S = 1.0
+WAIT_STEP_S = 60.0  # of a wait for a ban to end
+START_S = 60.0  # what the rest of a start may take
 STREAMS = {
     ("testnet", MarketKind.SPOT): "wss://stream.testnet.binance.vision/stream",
     ("demo", MarketKind.SPOT): "wss://demo-stream.binance.com/stream",
@@ -116,10 +122,10 @@ async def open_remote(venue: CcxtVenue, symbols: Sequence[str], clock: Clock) ->
     """
     try:
         if isinstance(clock, HurriedClock):
-            await _insist(partial(venue.share_clock, clock.shift))
-        found = await _insist(partial(venue.instruments, symbols))
+            await _insist(venue, partial(venue.share_clock, clock.shift))
+        found = await _insist(venue, partial(venue.instruments, symbols))
         instruments = [found[symbol] for symbol in symbols]
-        for warning in await _insist(partial(venue.check, instruments)):
+        for warning in await _insist(venue, partial(venue.check, instruments)):
             logger.warning("account.warned", why=warning)
     except (ConfigError, Retryable):
         await venue.close()
@@ -128,18 +134,42 @@ async def open_remote(venue: CcxtVenue, symbols: Sequence[str], clock: Clock) ->
     return instruments
 
 
-async def _insist(ask: Callable[[], Awaitable[T]]) -> T:
+async def _insist(venue: CcxtVenue, ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer to a read; bounded tries, and none where another could only do harm."""
     wait_s = FIRST_WAIT_S
     for left in range(TRIES, 0, -1):
         try:
             return await ask()
         except Retryable as error:
+            proof = error.__cause__.proof if isinstance(error.__cause__, Refusal) else None
+            if proof is not None and proof.reaction is Reaction.HALT:
+                raise ConfigError(f"{error}; nothing is asked again until a person has looked into it") from error
             if left == 1:
                 raise
-            logger.warning("exchange.unanswered", why=str(error), next_s=wait_s)
-            await asyncio.sleep(wait_s)
+            patience_s = max(wait_s, venue.dialect.wire.blocked_s())
+            logger.warning("exchange.unanswered", why=str(error), next_s=round(patience_s, 1))
+            if await _stopped(patience_s):
+                raise
             wait_s *= 2
     raise AssertionError("unreachable")
+
+
+async def _stopped(wait_s: float) -> bool:
+    """Wait, be it for the end of a ban, and tell the service manager; whether a stop came, which ends the wait."""
+    heard, loop, health = asyncio.Event(), asyncio.get_running_loop(), Health()
+    wake = partial(loop.call_soon_threadsafe, heard.set)  # a handler runs inside whatever the loop is doing
+    stops.wakers.append(wake)
+    try:
+        while wait_s > 0.0 and not stops.kept():
+            step_s = min(wait_s, WAIT_STEP_S)
+            health.extend(step_s + START_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(step_s):
+                    await heard.wait()
+            wait_s -= step_s
+        return stops.kept()
+    finally:
+        stops.wakers.remove(wake)
 
 
 def _dialect(settings: Settings, clock: Clock, network: str, key: str, secret: str) -> Dialect:

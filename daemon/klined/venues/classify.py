@@ -118,6 +118,10 @@ def _failure(answer: Answer, rules: Rules) -> Proof:
         return Refused(code, _said(answer, code, message), rules.reactions.get(code, _by_status(answer.status)))
     if 400 <= answer.status < 500 and answer.status != 408 and code:
         return _coded(answer, code, message, rules)
+    if 300 <= answer.status < 400:
+        return Doubtful(
+            f"HTTP {answer.status} sends us elsewhere, which is refused: the key stays here; is the URL right?"
+        )
     plain = message or answer.body[:TEXT_MAX].decode(errors="replace").strip()
     if answer.status == 503 and (code in rules.sure_codes or plain in rules.sure):
         return Refused(code, _said(answer, code, plain), rules.reactions.get(code, Reaction.NONE))

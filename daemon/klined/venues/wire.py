@@ -63,6 +63,10 @@ class Wire:
         finally:
             _urgent.reset(token)
 
+    def blocked_s(self) -> float:
+        """How long the exchange wants to hear nothing from us; 0 when it does not mind."""
+        return max(0.0, self.governor.blocked_until_s - self._clock.monotonic_s())
+
     async def fetch(self, url: str, method: str, headers: Mapping[str, str] | None, body: str | None) -> object:
         """Send once.
 
