@@ -3,7 +3,11 @@
     last price ─▶ half spread ─▶ best bid, best ask ─▶ levels further and further out, of varying size
 
 Nobody else's orders are modelled one by one: sizes are a hash of price and level, so a price shows the same book.
-What an order takes is missing until the market moves again (`move`). Whole ticks and lots inside, Decimal outside.
+What an order takes is missing at first and comes back as the market moves (`move`), by a share each time. Taking also
+pushes the price (Almgren and Chriss, 2000): a permanent part that stays, a transient part that fades as the book fills
+up again; both linear in what was taken. Whole ticks and lots inside, Decimal outside.
+
+A limit order that comes to rest has a queue before it: what the book shows at its price (`queue`).
 """
 
 from decimal import Decimal
@@ -22,6 +26,9 @@ class Depth(Struct, frozen=True, kw_only=True):
     spacing: float = 0.00005  # between levels, fraction of the price
     level_quote: float = 40_000.0  # size of one level, quote
     liquidity: float = 1.0  # factor on sizes; a thin market has less
+    recovery: float = 0.5  # share of what is missing that comes back with each move of the market
+    permanent: float = 0.0  # impact for good, fraction of the price per level's size taken
+    transient: float = 0.0  # and impact that recovers as the sizes do
 
 
 class Level(Struct, frozen=True):
@@ -35,7 +42,8 @@ class Book:
     def __init__(self, instrument: Instrument, price: Decimal, depth: Depth) -> None:
         self.depth = depth
         self.updates = 1  # counts moves and takings: the update id
-        self._sold = self._bought = 0  # lots taken since the last move
+        self._sold = self._bought = 0  # lots that are missing
+        self._pushed = self._leaning = 0.0  # of the price, by what we took: for good, and for a while
         self.rule(instrument)
         self._ticks = max(1, int(price / self._tick))
 
@@ -50,11 +58,28 @@ class Book:
         """The last price, on a tick."""
         return self._ticks * self._tick
 
+    def impacted(self, price: float) -> float:
+        """The market's own `price` as our trades have pushed it."""
+        return price * (1.0 + self._pushed + self._leaning)
+
     def move(self, price: float) -> None:
-        """The market is at `price` now, and the book is whole again."""
+        """The price is `price` now; a share of what was taken is there again."""
         self._ticks = max(1, round(price / float(self._tick)))
-        self._sold = self._bought = 0
+        gone = 1.0 - self.depth.recovery
+        self._sold, self._bought = int(self._sold * gone), int(self._bought * gone)
+        self._leaning *= gone
         self.updates += 1
+
+    def queue(self, price: Decimal, *, buy: bool) -> Decimal:
+        """What stands before an order of ours that comes to rest at `price`: the size that the book shows there.
+
+        Before the best price nobody stands; between two levels as many as on the next one out.
+        """
+        levels = self.side(buy=not buy)
+        if not levels or (price > levels[0].price if buy else price < levels[0].price):
+            return Decimal(0)
+        out = (level for level in levels if (level.price <= price if buy else level.price >= price))
+        return next(out, levels[-1]).quantity
 
     def best_bid(self) -> Level:
         return self.side(buy=False, count=1)[0]
@@ -97,7 +122,15 @@ class Book:
         else:
             self._sold += taken
         self.updates += bool(taken)
+        self._push(taken if buy else -taken)
         return got
+
+    def _push(self, taken: int) -> None:
+        """Linear impact of signed lots; it shows with the next move."""
+        depth = self.depth
+        levels = taken * float(self._lot * self.last) / (depth.level_quote * depth.liquidity)
+        self._pushed += depth.permanent * levels
+        self._leaning += depth.transient * levels
 
     def _levels(self, *, buy: bool) -> list[tuple[int, int]]:
         """(ticks, lots) of each level before anything was taken."""

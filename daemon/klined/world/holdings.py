@@ -5,7 +5,7 @@
 Mark prices are asked of the caller. Maintenance brackets are the instrument's tiers.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -99,17 +99,13 @@ class Holdings:
         """Where this position alone would be liquidated, all else as it is; 0 when nowhere."""
         if not held.amount:
             return ZERO
-        asset, size = self._listed[held.symbol].quote, abs(held.amount)
+        asset = self._listed[held.symbol].quote
         if self.isolated(held):
             margin = held.isolated_wallet
         else:
             others = [other for other in self.cross(asset) if other is not held]
             margin = self.cross_wallet(asset) + sum((self.profit(o) - self.maintenance(o) for o in others), ZERO)
-        tier = bracket(self._listed[held.symbol].tiers, size * held.entry)
-        mmr, cum = Decimal(repr(tier.mmr)), Decimal(repr(tier.cum))
-        sign = 1 if held.amount > 0 else -1
-        price = (margin + cum - held.amount * held.entry) / (size * mmr - held.amount)
-        return max(ZERO, price) if sign > 0 or price > 0 else ZERO
+        return liquidation_price(self._listed[held.symbol].tiers, held.amount, held.entry, margin)
 
     def doomed(self) -> Iterable[Held]:
         """Positions whose margin is used up, at the mark."""
@@ -184,3 +180,19 @@ def bracket(tiers: Iterable[Tier], notional: Decimal) -> Tier:
         if notional >= Decimal(repr(tier.notional_min)):
             found = tier
     return found
+
+
+def liquidation_price(tiers: Sequence[Tier], amount: Decimal, entry: Decimal, margin: Decimal) -> Decimal:
+    """Mark at which `margin` and the profit of signed `amount` are just the maintenance margin; 0 when nowhere.
+
+    As kernels.account: maintenance is convex in the notional, so the first tier from below whose own root lies under
+    the next one's floor is the tier that holds there.
+    """
+    size, price = abs(amount), ZERO
+    steps = tiers or (bracket((), ZERO),)
+    for at, tier in enumerate(steps):
+        mmr, cum = Decimal(repr(tier.mmr)), Decimal(repr(tier.cum))
+        price = (amount * entry - margin - cum) / (amount - size * mmr)
+        if at + 1 == len(steps) or size * price < Decimal(repr(steps[at + 1].notional_min)):
+            break
+    return max(ZERO, price)

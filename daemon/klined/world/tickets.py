@@ -106,6 +106,7 @@ class Order(Ticket, frozen=True, kw_only=True):
     cancel_id: str = ""  # client id of the cancel
     child: int = 0  # algo: number of the order it became
     told: str = ""  # why it was rejected or expired
+    ahead: Decimal = ZERO  # of others, in the queue before it, while it rests
 
     @property
     def left(self) -> Decimal:

@@ -4,6 +4,10 @@
     move  ─▶ triggers ─▶ as above;  resting orders that the price reaches ─▶ TRADE (maker)
     cancel ─▶ CANCELED
 
+A limit order rests behind the queue that the book shows at its price. What trades there while the price touches it goes
+to the queue first, and then `PARTICIPATION` of it to us; others do not cancel, so a queue shrinks by trades alone. When
+the price trades through, whoever was before us is done.
+
 What is particular to spot or to perpetuals (money, refusals, algo orders) is in the subclasses. One account. Nothing
 happens by itself: time comes with every call. News pile up until `drain`. Our orders never meet each other.
 """
@@ -91,10 +95,10 @@ class Venue:
         book = self.books[symbol]
         orders = self.memory.waiting(symbol)
         if not orders and not self._exposed(symbol):
-            book.move(price)
+            book.move(book.impacted(price))
             return
         tick = self.listed[symbol].tick
-        target = Decimal(round(price / float(tick))) * tick
+        target = Decimal(max(1, round(book.impacted(price) / float(tick)))) * tick
         stops = [] if jump else levels_between(orders, book.last, target)
         share = Decimal(repr(volume)) / (len(stops) + 1)
         for level in [*stops, target]:
@@ -193,9 +197,15 @@ class Venue:
     def _maybe_make(self, order: Order, last: Decimal, volume: Decimal, now_ms: int) -> None:
         if last > order.price if order.buy else last < order.price:
             return
-        lot = self.listed[order.symbol].lot
-        share = max(lot, volume * PARTICIPATION // lot * lot) if volume else ZERO
-        quantity = min(self._allowed(order), share)
+        lot, most = self.listed[order.symbol].lot, ZERO
+        if last != order.price:  # traded through
+            most = max(lot, volume * PARTICIPATION // lot * lot) if volume else ZERO
+        elif order.ahead < volume:
+            most = (volume - order.ahead) * PARTICIPATION // lot * lot
+        if order.ahead:
+            ahead = max(ZERO, order.ahead - volume) if last == order.price else ZERO
+            order = self._keep(replace(order, ahead=ahead))
+        quantity = min(self._allowed(order), most)
         if quantity > 0:
             self._execute(order, Level(order.price, quantity), now_ms, maker=True)
         elif not self._allowed(order):
@@ -218,6 +228,8 @@ class Venue:
             order = self._execute(order, level, now_ms, maker=False)
         if order.status.open and (at_once or quantity <= 0):
             order = self._end(order, Status.EXPIRED, now_ms)
+        if order.status.open:
+            order = self._keep(replace(order, ahead=book.queue(order.price, buy=order.buy)))
         return order
 
     def _execute(self, order: Order, level: Level, now_ms: int, *, maker: bool) -> Order:
