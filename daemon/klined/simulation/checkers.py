@@ -6,7 +6,7 @@ I3  no order leaves before its intent is durable         I11  paused or halted, 
 I4  no order is sent twice                               I12  no restart forgets limits, losses, pauses
 I5  the journal knows every execution                    I13  client ids are unique and well-formed
 I6  "flat" means that the exchange is flat               I15  once the faults end, trading goes on
-I9  restored indicators are those of a run without end, bit for bit
+I9  restored indicators are those of an uninterrupted run, bit for bit
 
 They look at the exchange's own ledger, at what the journal holds, and at the process only to learn what it knew.
 """
@@ -120,7 +120,7 @@ class Checkers:
                 if was != now:
                     self._world.violate("I12", f"account slot {slot} was {was} before the restart and is {now}")
         if self._oracle is not None and self._oracle.dump() != trader.engine.dump():
-            self._world.violate("I9", f"indicators after {self._oracle.bars} bars are not those of a run without end")
+            self._world.violate("I9", f"indicators after {self._oracle.bars} bars are not those of an uninterrupted run")
 
     def _keep(self, moment: Moment) -> None:
         """What a restart must find. The oracle sees at a stretch what the lives saw piece by piece."""
