@@ -37,12 +37,17 @@ def bar(exchange: Exchange, minute: int, o: float = 2000.0, h: float = 0.0, low:
 
 
 def rest(
-    exchange: Exchange, quantity: str, price: str, kind: OrderKind = LIMIT, name: str = "kl-1", **more: bool
+    exchange: Exchange,
+    quantity: str,
+    price: str,
+    kind: OrderKind = LIMIT,
+    name: str = "kl-1",
+    reduce_only: bool = False,
 ) -> None:
     (symbol,) = exchange.instruments
     (accepted,) = exchange.submit(
         Intent(client_id=name, symbol=symbol, quantity=Decimal(quantity), bar_time_ms=0, kind=kind,
-               price=Decimal(price), **more)
+               price=Decimal(price), reduce_only=reduce_only)
     )  # fmt: skip
     assert type(accepted).__name__ == "Accepted", accepted
 

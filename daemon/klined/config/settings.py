@@ -125,7 +125,7 @@ class Policy(Section):
 
     name: Name = said(
         "onnx",
-        "an entry point of klined.policies: onnx, or a rule: flat, ema_cross, momentum, mean_reversion",
+        "an entry point of klined.policies: onnx, or a rule: flat, ema_cross, momentum, mean_reversion, market_maker",
         'a name, like "onnx" or "ema_cross"',
         reload=True,
     )

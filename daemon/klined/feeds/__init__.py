@@ -5,7 +5,7 @@ gaps     what follows what: next, gap, duplicate, older   (pure)
 batches  bars of all symbols -> one batch a close         (pure)
 columns  files -> checked columns of bars
 depth    order book, quotes, trades -> what bars tell beside
-recorded, generated, binance                              implement ports.Feed
+recorded, generated, binance, ccxt                        implement ports.Feed
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ from typing import Protocol
 class FeedSettings(Protocol):
     """What a feed may ask of the settings' market section; `configured(settings)` of every feed takes it."""
 
+    @property
+    def exchange(self) -> str: ...
     @property
     def symbols(self) -> Sequence[str]: ...
     @property

@@ -76,7 +76,11 @@ def make_clock(settings: Settings) -> FeedClock | SystemClock:
 
 
 def make_feed(settings: Settings) -> Feed:
-    feed: Feed = named("klined.feeds", settings.market.feed_name).configured(market_of(settings))
+    """The feed by its name; an exchange that has none of its own is watched by ccxt."""
+    name = settings.market.feed_name
+    if not settings.market.feed and name not in {entry.name for entry in entry_points(group="klined.feeds")}:
+        name = "ccxt"
+    feed: Feed = named("klined.feeds", name).configured(market_of(settings))
     return feed
 
 
