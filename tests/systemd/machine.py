@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 BOOTED_S = 240
@@ -120,6 +121,7 @@ class Machine:
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link.makefile("rw")
+        self.befell: Counter[str] = Counter()  # what tests did to it
 
     def run(self, *argv: str, text: str | None = None, timeout_s: float = WAIT_S) -> subprocess.CompletedProcess[str]:
         """The command's result, whatever it is."""
@@ -170,6 +172,11 @@ class Unit:
 
     def stop(self) -> None:
         assert self.systemctl("stop").returncode == 0
+
+    def kill(self, pid: str = "") -> None:
+        """SIGKILL of the main process."""
+        self.machine.befell["kill"] += 1
+        self.machine.do("kill", "-9", pid or self.show("MainPID"))
 
     def show(self, key: str) -> str:
         return self.machine.do("systemctl", "show", "-P", key, self.unit)

@@ -114,6 +114,7 @@ def test_shipped_policy_infers_and_trades_on_the_sandbox_in_user_namespaces(unit
 def test_maintenance_of_the_exchange_leaves_it_up_telling_and_trading_again(unit: Unit, minutes: int) -> None:
     machine, pid = unit.machine, unit.show("MainPID")
     told = unit.log().count("wait.supervised")
+    machine.befell["exchange away"] += 1
     machine.do("systemctl", "stop", "exchange")
     machine.run("sleep", str(60 * minutes / SPEED), timeout_s=120)
     assert unit.told("status")["mode"] == "SAFE"
@@ -131,7 +132,7 @@ def test_position_is_never_stranded_by_a_start_limit(unit: Unit) -> None:
     for life in range(1, 8):  # more often than systemd's own limit of five starts in ten seconds
         while (pid := unit.show("MainPID")) == "0":
             pass
-        machine.do("kill", "-9", pid)
+        unit.kill(pid)
         while unit.show("NRestarts") != str(life):
             pass
     unit.wait_for("daemon.ready", ready + 1)
