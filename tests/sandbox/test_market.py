@@ -15,6 +15,7 @@ from klined.errors import ConfigError, StateError
 from klined.sandbox.market import Market
 from klined.sandbox.server import running
 from klined.sandbox.settings import SandboxSettings, read_settings
+from klined.world.frictions import Frictions
 from sandbox.wire import Wire
 
 MINUTE_MS = 60_000
@@ -233,3 +234,17 @@ async def test_fees_may_be_paid_in_a_third_asset() -> None:
         )
         held = (await wire.truth())["spot"]["balances"]
         assert float(held["ETH"]["free"]) == pytest.approx(0.3 - 2 * 0.0001)
+
+
+async def test_calls_take_their_time_and_are_refused_by_chance_when_frictions_are_set() -> None:
+    frictions = Frictions(median_ms=1.0, p99_ms=3.0, refusal_share=0.5)
+    settings = SandboxSettings(port=0, speed=0.0, history=20, start_ms=START_MS, frictions=frictions)
+    async with running(settings) as server, aiohttp.ClientSession() as http:
+        wire = Wire(http, server)
+        answers = [str(await wire.market("BUY", "0.01")) for _ in range(12)]
+        filled = sum("FILLED" in answer for answer in answers)
+        refused = sum(any(code in answer for code in ("-1008", "-1015", "-1021")) for answer in answers)
+        assert filled + refused == 12
+        assert filled
+        assert refused
+        assert len((await wire.truth())["spot"]["trades"]) == filled

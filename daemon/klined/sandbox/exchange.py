@@ -53,7 +53,7 @@ class SandboxExchange:
         self.clock = SandboxClock(start_ms, settings.speed)
         self._kept_ms = start_ms
         self.market = Market(settings, self.started_ms)
-        self.faults = Faults(settings.seed, self.clock.now_ms())
+        self.faults = Faults(settings.seed, self.clock.now_ms(), settings.frictions)
         self._venues()
         self.keys = {key.key: key for key in settings.keys}
         self.rates: dict[str, Rates] = {"spot": Rates(settings.spot_limits), "perp": Rates(settings.perp_limits)}
@@ -175,12 +175,15 @@ class SandboxExchange:
         balances = {asset: Decimal(amount) for asset, amount in settings.balances.items()}
         wallets = {asset: Decimal(amount) for asset, amount in settings.wallets.items()}
         bnb = Decimal(settings.bnb_price) if settings.bnb_price else None
-        self.spot = SpotVenue(spot, prices, balances, depth=settings.depth, bnb_price=bnb)
-        self.perp = PerpetualVenue(perp, prices, wallets, depth=settings.depth, leverage=settings.leverage)
+        self.spot = SpotVenue(spot, prices, balances, depth=settings.depth, bnb_price=bnb, fee_tiers=settings.spot_fees)
+        self.perp = PerpetualVenue(
+            perp, prices, wallets, depth=settings.depth, leverage=settings.leverage, fee_tiers=settings.perp_fees
+        )
         for kind, venue in (("spot", self.spot), ("perp", self.perp)):
             rows = self.store.load(f"{kind}/")
             try:
                 venue.memory.load(rows)
+                venue.recount()
                 for key, raw in rows:
                     if key == "account":
                         venue.restore(raw)

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from klined.world.dice import Dice
+from klined.world.frictions import Frictions
 
 
 class FaultKind(StrEnum):
@@ -105,11 +106,12 @@ class Armed(Struct):
 class Faults:
     """All faults that are armed, oldest first."""
 
-    def __init__(self, seed: int, start_ms: int) -> None:
+    def __init__(self, seed: int, start_ms: int, frictions: Frictions | None = None) -> None:
         self.armed: list[Armed] = []
         self.log: deque[Fired] = deque(maxlen=LOG_MAX)
         self.start_ms = start_ms
         self._seed, self._numbers = seed, 0
+        self._frictions, self._calls, self._orders = frictions, 0, 0
 
     def arm(self, fault: Fault) -> int:
         self._numbers += 1
@@ -138,7 +140,29 @@ class Faults:
                     self.armed.remove(armed)
                 self.log.append(Fired(now_ms, armed.fault.kind, where))
                 return armed.fault
-        return None
+        return self._chance(where, now_ms) if kinds is CALLS and self._frictions else None
+
+    def _chance(self, where: str, now_ms: int) -> Fault | None:
+        """What happens to a call without anybody having armed anything: an outage, a refusal, or it takes its time."""
+        frictions = self._frictions
+        if frictions is None:
+            return None
+        number = self._calls
+        self._calls += 1
+        if frictions.down(self._seed, now_ms):
+            return self._logged(Fault(kind=FaultKind.UNAVAILABLE), where, now_ms)
+        if re.search(ORDER_CALLS, where):
+            refusal = frictions.refusal(self._seed, self._orders)
+            self._orders += 1
+            if refusal is not None:
+                fault = Fault(kind=FaultKind.CODE, code=refusal.code, status=refusal.status, text=refusal.message)
+                return self._logged(fault, where, now_ms)
+        delay_ms = int(frictions.delays_ms(self._seed, number, 1)[0])
+        return Fault(kind=FaultKind.SLOW, delay_ms=delay_ms) if delay_ms else None
+
+    def _logged(self, fault: Fault, where: str, now_ms: int) -> Fault:
+        self.log.append(Fired(now_ms, fault.kind, where))
+        return fault
 
     def status(self) -> dict[str, Any]:
         return {"armed": self.armed, "fired": list(self.log)}

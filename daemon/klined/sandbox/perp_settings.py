@@ -151,8 +151,9 @@ def countdown(call: Call) -> Json:
 
 def commission(call: Call) -> Json:
     name = call.symbol()
-    item = call.exchange.perp.listed[name]
-    rates = {"makerCommissionRate": plain(item.maker_fee), "takerCommissionRate": plain(item.taker_fee)}
+    venue, now_ms = call.exchange.perp, call.exchange.clock.now_ms()
+    maker, taker = (venue.fee_rate(name, now_ms, maker=maker) for maker in (True, False))
+    rates = {"makerCommissionRate": plain(maker), "takerCommissionRate": plain(taker)}
     return {"symbol": name, **rates, "rpiCommissionRate": "0.000050"}
 
 

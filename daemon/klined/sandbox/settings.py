@@ -9,6 +9,8 @@ from msgspec import Struct
 from klined.errors import ConfigError
 from klined.sandbox.faults import Fault
 from klined.world.book import Depth
+from klined.world.fees import FeeTier
+from klined.world.frictions import Frictions
 from klined.world.scenarios import parsed
 
 DEMO_KEY = "sandbox-key"
@@ -81,6 +83,9 @@ class SandboxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     kline_perp_ms: int = 250
     funding_interval_h: int = 8
     depth: Depth = Depth()
+    frictions: Frictions | None = None  # latency, outages and refusals by chance
+    spot_fees: tuple[FeeTier, ...] = ()  # tiers; none: the fees of each symbol
+    perp_fees: tuple[FeeTier, ...] = ()
     scenarios: tuple[str, ...] = ()  # like flash_crash:start=600,depth=0.2; see docs/markets.md
     faults: tuple[Fault, ...] = ()
 

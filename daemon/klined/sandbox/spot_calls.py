@@ -39,6 +39,15 @@ def _answer(call: Call, order: Order, answer: str) -> Json:
     return reports.full(order, call.exchange.spot.memory.trades_of(order), call.told_ms)
 
 
+def _rates(call: Call, symbol: str) -> Json:
+    """Maker and taker fee of the account's tier."""
+    venue, now_ms = call.exchange.spot, call.exchange.clock.now_ms()
+    return {
+        "maker": reports.f8(venue.fee_rate(symbol, now_ms, maker=True)),
+        "taker": reports.f8(venue.fee_rate(symbol, now_ms, maker=False)),
+    }
+
+
 def try_order(call: Call) -> Json:
     """order/test: every check, no order."""
     venue, symbol = call.exchange.spot, call.symbol()
@@ -47,8 +56,7 @@ def try_order(call: Call) -> Json:
     venue.admit(venue.complete(ticket))
     if not call.params.flag("computeCommissionRates"):
         return {}
-    item = venue.listed[symbol]
-    rates = {"maker": reports.f8(item.maker_fee), "taker": reports.f8(item.taker_fee)}
+    rates = _rates(call, symbol)
     none = {"maker": "0.00000000", "taker": "0.00000000"}
     discount = {"enabledForAccount": False, "enabledForSymbol": True, "discountAsset": "BNB", "discount": "0.25000000"}
     return {
@@ -201,9 +209,8 @@ def order_counts(call: Call) -> list[Json]:
 
 def commission(call: Call) -> Json:
     symbol = call.symbol()
-    item = call.exchange.spot.listed[symbol]
     none = dict.fromkeys(("maker", "taker", "buyer", "seller"), "0.00000000")
-    rates = {**none, "maker": reports.f8(item.maker_fee), "taker": reports.f8(item.taker_fee)}
+    rates = {**none, **_rates(call, symbol)}
     discount = {"enabledForAccount": False, "enabledForSymbol": True, "discountAsset": "BNB", "discount": "0.25000000"}
     return {
         "symbol": symbol, "standardCommission": rates, "specialCommission": none, "taxCommission": none,

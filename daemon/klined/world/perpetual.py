@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from klined.domain import ZERO, Instrument
 from klined.world.book import Depth, Level
+from klined.world.fees import FeeTier
 from klined.world.holdings import CENT8, Held, Holdings
 from klined.world.limits import check_filters
 from klined.world.tickets import (
@@ -42,8 +43,9 @@ class PerpetualVenue(Venue):
         *,
         depth: Depth | None = None,
         leverage: int = 20,
+        fee_tiers: Sequence[FeeTier] = (),
     ) -> None:
-        super().__init__(instruments, prices, depth)
+        super().__init__(instruments, prices, depth, fee_tiers)
         self.holdings = Holdings(self.listed, wallets, lambda symbol: self.books[symbol].last, leverage)
         self.countdowns: dict[str, int] = {}  # symbol: when its orders are cancelled
         self._moved = True
@@ -219,7 +221,7 @@ class PerpetualVenue(Venue):
         item = self.listed[order.symbol]
         signed = level.quantity if order.buy else -level.quantity
         realised = self.holdings.trade(order.symbol, order.position_side, signed, level.price, now_ms)
-        fee = (level.quantity * level.price * (item.maker_fee if maker else item.taker_fee)).quantize(CENT8)
+        fee = (level.quantity * level.price * self.fee_rate(order.symbol, now_ms, maker=maker)).quantize(CENT8)
         self.holdings.receive(item.quote, -fee)
         number = self.memory.next_trade()
         if realised:

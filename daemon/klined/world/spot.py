@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from klined.domain import ZERO, Instrument
 from klined.world.book import Depth, Level
+from klined.world.fees import FeeTier
 from klined.world.limits import check_filters
 from klined.world.tickets import (
     BalanceMoved,
@@ -48,9 +49,10 @@ class SpotVenue(Venue):
         *,
         depth: Depth | None = None,
         bnb_price: Decimal | None = None,
+        fee_tiers: Sequence[FeeTier] = (),
     ) -> None:
         """With `bnb_price` (quote), fees are paid in BNB at a discount while the account has some."""
-        super().__init__(instruments, prices, depth)
+        super().__init__(instruments, prices, depth, fee_tiers)
         self.totals: dict[str, Decimal] = {}
         for item in instruments:
             self.totals.update({item.base: ZERO, item.quote: ZERO})
@@ -166,7 +168,7 @@ class SpotVenue(Venue):
         gained, paid = (level.quantity, notional) if order.buy else (notional, level.quantity)
         self.totals[gave] -= paid
         self.totals[got] += gained
-        rate = item.maker_fee if maker else item.taker_fee
+        rate = self.fee_rate(order.symbol, now_ms, maker=maker)
         fee, asset = (gained * rate).quantize(Decimal("1e-8")), got
         if self._bnb_price:
             in_bnb = (notional * rate * BNB_DISCOUNT / self._bnb_price).quantize(Decimal("1e-8"))

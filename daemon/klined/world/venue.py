@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from klined.domain import ZERO, Instrument
 from klined.world.book import Book, Depth, Level
+from klined.world.fees import Fees, FeeTier
 from klined.world.memory import Memory
 from klined.world.tickets import (
     Changed,
@@ -43,13 +44,18 @@ class Venue:
     """Common to both kinds of market; see the subclasses for what an account is."""
 
     def __init__(
-        self, instruments: Sequence[Instrument], prices: dict[str, Decimal], depth: Depth | None = None
+        self,
+        instruments: Sequence[Instrument],
+        prices: dict[str, Decimal],
+        depth: Depth | None = None,
+        fee_tiers: Sequence[FeeTier] = (),
     ) -> None:
-        """`prices` are the first last prices by venue symbol."""
+        """`prices` are the first last prices by venue symbol; without `fee_tiers` each has fees of its own."""
         self.listed = {instrument.venue_symbol: instrument for instrument in instruments}
         self.states = dict.fromkeys(self.listed, TRADING)
         self.books = {name: Book(item, prices[name], depth or Depth()) for name, item in self.listed.items()}
         self.memory = Memory()
+        self.fees = Fees(fee_tiers)
         self.reject_triggers = 0  # a fault: so many triggered orders are rejected
         self._news: list[VenueNews] = []
 
@@ -109,6 +115,19 @@ class Venue:
         """What happened since the last call."""
         news, self._news = self._news, []
         return news
+
+    def fee_rate(self, symbol: str, now_ms: int, *, maker: bool) -> Decimal:
+        """Fraction of the notional that a trade pays now."""
+        tier = self.fees.tier(now_ms)
+        if tier is not None:
+            return tier.maker if maker else tier.taker
+        item = self.listed[symbol]
+        return item.maker_fee if maker else item.taker_fee
+
+    def recount(self) -> None:
+        """Take the turnover of remembered trades into account, after a restart."""
+        for trade in self.memory.trades.values():
+            self.fees.add(trade.price * trade.quantity, trade.time_ms)
 
     def rule(self, symbol: str, instrument: Instrument) -> None:
         """The exchange changes what it allows."""
@@ -243,6 +262,7 @@ class Venue:
             updated_ms=now_ms,
         )
         self.memory.trade(trade)
+        self.fees.add(trade.price * trade.quantity, now_ms)
         self._tell(order, "TRADE", now_ms, trade)
         self._settled(order, now_ms)
         if not order.status.open:
