@@ -67,5 +67,5 @@ async def test_many_seeds_of_blows_end_flat_with_the_exchanges_own_books(tmp_pat
         assert leaks(folder) == []
         runs += 1
     per_minute = 60 * runs / (time.monotonic() - began_s)
-    add_row("process", runs=runs, faults=faults, kills=kills, violations=len(failed), per_minute=per_minute)
+    add_row("processes", runs=runs, faults=faults, kills=kills, violations=len(failed), per_minute=per_minute)
     assert failed == {}

@@ -22,6 +22,7 @@ from klined.domain import Batch
 from klined.errors import ConfigError
 from klined.runtime import log
 from klined.runtime.assembly import shipped
+from klined.simulation.proof import add_row
 from klined.store.digests import state_digest
 from replay.killing import ANY, HITS, Kill, replay_and_drop
 from replay.worlds import ETH_2025, PAIR_2021, PERP, World
@@ -121,7 +122,9 @@ def test_death_at_any_kind_of_point_in_any_phase_leaves_no_trace(
 @pytest.mark.parametrize("group", [1, 8, 256])
 @pytest.mark.parametrize("world", [world for world, _ in ROUND], ids=lambda world: world.name)
 def test_death_at_many_points_leaves_no_trace(shared_data: Path, quick_path: Path, world: World, group: int) -> None:
-    die_everywhere(shared_data, quick_path, world, group, samples=4)
+    kills = die_everywhere(shared_data, quick_path, world, group, samples=4)
+    faults = Counter(f"killed at {kill.point}" for kill in kills)
+    add_row("recorded bars, killed", runs=len(kills), faults=faults, kills=len(kills), adding=True)
 
 
 def test_restart_that_forgets_a_price_is_found_out(
@@ -135,8 +138,9 @@ def test_restart_that_forgets_a_price_is_found_out(
 
 def die_everywhere(  # one death is described by this much
     data: Path, folder: Path, world: World, group: int, *, samples: int, points: set[str] | None = None
-) -> None:
-    """Die once at each point and phase that the replay has (first, last or between), and compare."""
+) -> list[Kill]:
+    """Die once at each point and phase that the replay has (first, last or between), and compare; the deaths."""
+    kills: list[Kill] = []
     log.configure("critical", "json")
     more = [HISTORY, f"store.group_batches={group}"]
     whole = world.settings(data, folder / "whole", "ema_cross", more)
@@ -154,6 +158,8 @@ def die_everywhere(  # one death is described by this much
             assert replay_and_drop(settings, kill)[0] is None, f"{kill} was never met"
             assert replay_and_drop(settings, None)[0] == 0, kill
             must_be_equal(state / "journal.db", folder / "whole" / "journal.db", str(kill))
+            kills.append(kill)
+    return kills
 
 
 def schedule(seed: int, bars: int) -> list[Kill]:

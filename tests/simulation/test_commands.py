@@ -100,6 +100,13 @@ def test_tier_of_the_test_suite_adds_its_row(tmp_path: Path) -> None:
     assert rows[1] == Row(tier="b", runs=2, faults={"bent": 1, "cut": 3}, kills=4, caught={"wrong": 5}, per_minute=6.0)
 
 
+def test_shares_of_one_tier_add_up(tmp_path: Path) -> None:
+    path = tmp_path / "prove.json"
+    add_row("a", runs=2, faults={"cut": 3}, kills=1, per_minute=2.0, path=path, adding=True)
+    rows = add_row("a", runs=4, faults={"cut": 1, "bent": 1}, violations=1, per_minute=4.0, path=path, adding=True)
+    assert rows == [Row(tier="a", runs=6, faults={"bent": 1, "cut": 4}, kills=1, violations=1, per_minute=3.0)]
+
+
 def test_rows_added_by_many_processes_at_once_are_all_kept(tmp_path: Path) -> None:
     path = tmp_path / "prove.json"
     with ThreadPoolExecutor(8) as pool:  # each call opens the lock for itself, as a process does

@@ -108,7 +108,7 @@ def test_virtual_days_of_many_seeds_end_as_they_must(tmp_path: Path, said: Path,
         "sends an unanswered order again": 1 if play("perp", 1, 1.0, tmp_path / "m", spoil=resend).findings else 0
     }
     add_row(
-        "wire (each run a virtual day)",
+        "wire, a virtual day a run",
         runs=runs,
         faults=faults,
         violations=failed,

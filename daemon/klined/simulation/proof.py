@@ -3,7 +3,8 @@
 simulation     seeds with faults and kills, 0 violations
 replay         the same seeds again: the same traces
 exhaustive     one order's life and one flatten, killed before every turn of the loop
-mutants        (added by the tests) wrong protocols, each caught
+
+The test-suite's slow tests add the rest: mutants, the wire in virtual time, processes, recorded bars, systemd.
 """
 
 import contextlib
@@ -23,6 +24,18 @@ from klined.simulation.run import Outcome, Simulation, simulate
 from klined.simulation.schedule import Fault, Schedule, make_schedule
 
 PROOF = Path("build") / "prove.json"
+TIERS = (
+    "simulation",
+    "replay of a seed",
+    "order life, killed at every turn",
+    "flatten, killed at every turn",
+    "wrong protocols",
+    "wire, a virtual day a run",
+    "processes",
+    "recorded bars, killed",
+    "systemd",
+)
+"""All that `make prove` tells."""
 REPLAYED = 20  # seeds that are played twice
 
 
@@ -37,9 +50,24 @@ class Row(Struct, frozen=True, kw_only=True):
     caught: dict[str, int] = {}  # wrong protocol: seeds it took
     per_minute: float = 0.0
 
+    def plus(self, other: "Row") -> "Row":
+        """Both shares of one tier's runs."""
+        minutes = sum(row.runs / row.per_minute for row in (self, other) if row.per_minute)
+        return Row(
+            tier=self.tier,
+            runs=self.runs + other.runs,
+            faults=dict(sorted((Counter(self.faults) + Counter(other.faults)).items())),
+            kills=self.kills + other.kills,
+            violations=self.violations + other.violations,
+            caught=self.caught | other.caught,
+            per_minute=round((self.runs + other.runs) / minutes, 1) if minutes else 0.0,
+        )
 
-def merge(path: Path, rows: Sequence[Row]) -> list[Row]:
+
+def merge(path: Path, rows: Sequence[Row], *, adding: bool = False) -> list[Row]:
     """Put `rows` into the file, each in place of an older one of its tier; all rows. What is no table is replaced.
+
+    `adding`: the older one is another share of the same proof.
 
     Several processes may do so at a time: one waits for the other.
     """
@@ -49,7 +77,8 @@ def merge(path: Path, rows: Sequence[Row]) -> list[Row]:
         table: dict[str, Row] = {}
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             table = {row.tier: row for row in msgspec.json.decode(path.read_bytes(), type=list[Row])}
-        table.update((row.tier, row) for row in rows)
+        for row in rows:
+            table[row.tier] = table[row.tier].plus(row) if adding and row.tier in table else row
         part = path.with_suffix(".part")
         part.write_bytes(msgspec.json.format(msgspec.json.encode(list(table.values()))) + b"\n")
         part.replace(path)
@@ -66,8 +95,11 @@ def add_row(
     caught: Mapping[str, int] | None = None,
     per_minute: float = 0.0,
     path: Path | None = None,
+    adding: bool = False,
 ) -> list[Row]:
     """Tell what a tier came to, in place of what it came to before; for tiers that live in the test-suite.
+
+    `adding`: beside what it came to before, since several tests tell a share each.
 
     `faults`: kind to count. `caught`: what must be found to how many runs it took, 0 for not at all.
     """
@@ -80,7 +112,7 @@ def add_row(
         caught=dict(caught or {}),
         per_minute=round(per_minute, 1),
     )
-    return merge(PROOF if path is None else path, [row])
+    return merge(PROOF if path is None else path, [row], adding=adding)
 
 
 def row_of(tier: str, tally: Tally) -> Row:
