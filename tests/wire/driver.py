@@ -114,9 +114,12 @@ class Process:
     async def stop(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = WAIT_S) -> int:
         """Ask it to stop; its exit code."""
         self.process.send_signal(number)
-        async with asyncio.timeout(seconds):
-            code = await self.process.wait()
-            await self._reading
+        try:
+            async with asyncio.timeout(seconds):
+                code = await self.process.wait()
+                await self._reading
+        except TimeoutError:
+            raise AssertionError(f"not stopped within {seconds:g} s:\n{self.tail(40)}") from None
         return code
 
 

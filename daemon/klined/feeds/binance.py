@@ -25,7 +25,7 @@ from klined.domain import Bar, Batch, Purpose
 from klined.errors import Retryable
 from klined.feeds import FeedSettings
 from klined.feeds.batches import BatchAssembler
-from klined.feeds.frames import FRAME_BYTES_MAX, Dropped, FrameParser, Shutdown
+from klined.feeds.frames import FRAME_BYTES_MAX, Dropped, FrameParser, Reply, Shutdown
 from klined.feeds.gaps import Continuity
 from klined.feeds.klines import Klines
 from klined.feeds.timeframe import timeframe_name
@@ -188,6 +188,8 @@ class BinanceFeed:
                 log.debug("frame.dropped", fault=fault.value, detail=detail)
                 if self._dropped_in_a_row >= DROPPED_IN_A_ROW_MAX:
                     await self._reconnect(f"{DROPPED_IN_A_ROW_MAX} useless frames in a row, the last {fault}: {detail}")
+            case Reply(error=error) if error:
+                await self._reconnect(f"the subscription was refused: {error}")
             case Shutdown():
                 await self._reconnect("the server will shut down")
             case _:
