@@ -145,7 +145,7 @@ class Rehearsal:
         async with asyncio.timeout(seconds):
             while not claim():
                 assert self._serving is None or not self._serving.done(), "the daemon ended"
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0)
 
     async def show(self, price: float | None = None) -> None:
         """One bar at the exchange's own price, and wait until it was decided."""

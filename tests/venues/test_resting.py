@@ -141,11 +141,9 @@ async def test_a_lost_answer_of_a_new_price_makes_no_second_order_at_work(
         await here.wire.arm(fault, where="POST .*/order", after=1, delay_ms=200)
         await here.show()
         worst = 0
-        for _ in range(800):
-            if here.position():
-                break
-            worst = max(worst, len(await here.working()))
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while not here.position():
+                worst = max(worst, len(await here.working()))
         assert worst == 1
         assert same(sum((Decimal(o["filled"]) for o in await here.orders()), Decimal(0)), await here.held())
         assert await here.stop() == 0

@@ -42,6 +42,7 @@ def rest(
     price: str,
     kind: OrderKind = LIMIT,
     name: str = "kl-1",
+    *,
     reduce_only: bool = False,
 ) -> None:
     (symbol,) = exchange.instruments

@@ -117,10 +117,12 @@ class Link:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(Exception):  # whatever state it is in, the next connection is a new one
+        with contextlib.suppress(OSError, ValueError):  # whatever state it is in, the next connection is a new one
             await self._client.close()
 
     async def _watch(self, symbol: str) -> None:
+        import ccxt as library  # noqa: PLC0415 - loaded by the client
+
         newest: Row = ()
         try:
             while True:
@@ -129,7 +131,7 @@ class Link:
                         self._put(bar)
                     newest = row if not newest or row[0] >= newest[0] else newest
                 self._put(None)
-        except Exception as error:  # noqa: BLE001 # whatever ccxt raises: the connection is of no use any more
+        except (library.BaseError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
             self._put(ConnectionError(f"{type(error).__name__}: {error}"))
 
     def _put(self, item: Bar | OSError | None) -> None:

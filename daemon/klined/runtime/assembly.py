@@ -165,6 +165,12 @@ def training_box(policy: Policy) -> Box | None:
     return (manifest.lows(), manifest.highs()) if isinstance(manifest, Manifest) else None
 
 
+def equip(trader: Trader, policy: Policy) -> None:
+    """Let the trader know what is particular to the policy that decides."""
+    trader.box = training_box(policy)
+    trader.quoter = policy if isinstance(policy, Quoter) else None
+
+
 def make_plan(policy: Policy) -> Plan:
     manifest = getattr(policy, "manifest", None)
     plan = plan_of(manifest) if isinstance(manifest, Manifest) else PLANS.get(policy.plan)
@@ -201,11 +207,8 @@ async def assemble(
     if isinstance(feed, Clocked) and isinstance(clock, HurriedClock):
         feed.keep_time(clock.now_ms, clock.monotonic_s)
     trader = make_trader(settings, instruments, policy, plan, installation, patient=not venue.in_process)
-    trader.box = training_box(policy)
-    trader.quoter = policy if isinstance(policy, Quoter) else None
-    trader.gate.style = make_style(settings)
+    equip(trader, policy)
     trader.gate.trust(verified=True)  # a policy that could not be verified was refused above
-
     freezer = Freezer(settings, trader=trader, policy=policy, venue=venue, clock=clock, bars=bars)
     bus = Bus(observers)
     outbox = Outbox(
@@ -296,6 +299,7 @@ def make_trader(
     make_limits(settings, policy, plan).write(book.P.row[0])
     rows = (book.A.row[0], book.Q.row, book.M.row, book.P.row[0], book.C.row)
     gate = Gate(instruments, *rows, ClientIds(installation))
+    gate.style = make_style(settings)
     patience = Patience(recv_window_ms=settings.exchange.recv_window_ms)
     executor = Executor(patience if patient else Patience(working_ask_ms=0))
     return Trader(

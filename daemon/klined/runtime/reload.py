@@ -10,9 +10,9 @@ import structlog
 
 from klined.config.settings import Settings
 from klined.errors import ConfigError, ModelError
-from klined.ports import Policy, Quoter
+from klined.ports import Policy
 from klined.runtime import log
-from klined.runtime.assembly import fitting_plan, make_limits, make_policy, training_box
+from klined.runtime.assembly import equip, fitting_plan, make_limits, make_policy
 from klined.runtime.daemon import Daemon
 from klined.store.bars import BarStore
 from klined.trader.engine import Engine
@@ -80,8 +80,7 @@ class Reload:
             return False
         if policy is not None:
             daemon.trader.engine = self._warmed(policy) or daemon.trader.engine
-            daemon.trader.box = training_box(policy)
-            daemon.trader.quoter = policy if isinstance(policy, Quoter) else None
+            equip(daemon.trader, policy)
             daemon.outbox.rests = daemon.trader.gate.style is not None or daemon.trader.quoter is not None
             daemon.pipeline.policy = daemon.freezer.policy = policy
         make_limits(new, daemon.pipeline.policy, daemon.trader.engine.plan).write(daemon.trader.book.P.row[0])
