@@ -9,14 +9,18 @@ import numpy as np
 from benchmarks import bars
 from benchmarks.process import Absent, peer
 from benchmarks.table import Row, row
-from klined.kernels import features, jit
+from klined.domain import Bar
+from klined.kernels import features, jit, layout, tapes
 from klined.kernels.rows import Block
-from klined.trader.plans import ETH44
+from klined.trader.engine import Engine
+from klined.trader.plans import ETH15, ETH44, Plan
 from klined.trader.stepper import stepper
 
 RUNS = 5
 INTERPRETED_BARS = 50_000
 FORTY_BARS = 10_000
+SYMBOLS = 500
+BURST_WARM, BURST_CLOSES = 100, 40
 
 
 def interpreted_us() -> float:
@@ -48,7 +52,7 @@ def compiled_us() -> float:
 
 
 def forty_interpreted_us() -> float:
-    """Microseconds of one `eth44` step, from declarations to 51 market features, as the daemon runs it."""
+    """Microseconds of one `eth44` step, from declarations to 53 market features, as the daemon runs it."""
     program = ETH44.program
     assert program is not None  # noqa: S101 - it is declared
     history = [tuple(map(float, bar)) for bar in np.load(bars.stored())[:FORTY_BARS]]
@@ -77,6 +81,36 @@ def forty_compiled_us() -> float:
         if run:
             times.append(time.perf_counter() - begun)
     return median(times) / len(history) * 1e6
+
+
+def burst_ms(plan: Plan) -> float:
+    """Milliseconds for one close of 500 symbols, from bars to observations, as the daemon's stages do it; median.
+
+    Every symbol has its own state, so that this is not the time of one symbol in a warm cache.
+    """
+    closes = [tuple(map(float, bar)) for bar in np.load(bars.stored())[: BURST_WARM + BURST_CLOSES + SYMBOLS]]
+    engine, rows = Engine(plan, SYMBOLS), Block(SYMBOLS, layout.NQ).row
+    times = []
+    for t in range(BURST_WARM + BURST_CLOSES):
+        batch = [Bar(str(i), int(closes[t][0]), *closes[t + i][1:]) for i in range(SYMBOLS)]
+        begun = time.perf_counter()
+        for i, bar in enumerate(batch):
+            engine.step(i, bar)
+        for i, account in enumerate(rows):
+            engine.observe(i, account, 0.0)
+        times.append(time.perf_counter() - begun)
+    return median(times[BURST_WARM:]) * 1e3
+
+
+def symbol_bytes(plan: Plan) -> int:
+    """What the engine remembers of one symbol: state, features, observation."""
+    return 8 * plan.state_size + 8 * plan.market_dim + 4 * plan.dim
+
+
+def lane_bytes(plan: Plan) -> int:
+    """Rows of one lane of one symbol, its tapes left out; lanes that share features need no state of their own."""
+    numbers = layout.NA + layout.NP + tapes.NW + layout.NQ + layout.NM + 1 + plan.market_dim
+    return 8 * numbers + 4 * plan.dim
 
 
 def forty_baseline() -> tuple[str, float | None, str]:
@@ -120,3 +154,6 @@ def rows() -> Iterator[Row]:
               note=note)  # fmt: skip
     yield row("engine44.compiled", forty_compiled_us(), "us", at_most=1.5, baseline=baseline, baseline_value=us,
               ratio_min=1.0, note=note)  # fmt: skip
+    for plan in (ETH15, ETH44):
+        size = f"{symbol_bytes(plan):,} bytes a symbol, {lane_bytes(plan):,} a lane beside shared features"
+        yield row(f"engine.burst_500.{plan.name}", burst_ms(plan), "ms", at_most=30, note=size)

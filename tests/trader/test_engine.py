@@ -130,13 +130,14 @@ def observed(plan: Plan, q: Block, sentiment: float, count: int = 100) -> Observ
 
 
 def test_every_value_stands_in_the_slot_that_the_plan_names(plan: Plan) -> None:
-    seen = observed(plan, account(0.25, -0.5), 0.125)
+    count = plan.first_bar + 20
+    seen = observed(plan, account(0.25, -0.5), 0.125, count)
     assert (seen.values["position"], seen.values["position_change"], seen.values["sentiment_score"]) == (
         0.25,
         -0.25,
         0.125,
     )
-    market = history(plan, walk(0, 100))[-1]
+    market = history(plan, walk(0, count))[-1]
     names = [feature.name for feature in plan.features if feature.source == MARKET]
     assert [seen.values[name] for name in names] == market.astype(np.float32).tolist()
     assert seen.ok == 1.0
@@ -205,7 +206,7 @@ def test_plan_has_one_canonical_form_that_reads_back(plan: Plan) -> None:
 
 
 def test_warm_up_covers_every_feature_that_forgets_its_start(plan: Plan) -> None:
-    assert plan.warmup_bars == (300 if plan in FIXED else 760)
+    assert plan.warmup_bars == ({"eth44": 760, "eth44-mtf": 37 * 60 - 1}.get(plan.name, 300))
     assert plan.first_bar == max(feature.first_bar for feature in plan.features)
     for feature in plan.features:
         assert feature.stable_bars is None or feature.stable_bars <= plan.warmup_bars

@@ -14,7 +14,7 @@ from klined.feeds.timeframe import TIMEFRAMES_MS
 from klined.trader.declarations import parse, unknown
 from klined.trader.functions import ALIASES, FUNCTIONS, MACROS
 from klined.trader.indicators import FAMILIES, INDICATORS, SERIES, Indicator, Param
-from klined.trader.inspection import Report, inspect
+from klined.trader.inspection import Report, bars_needed, inspect
 from klined.trader.plans import OUTSIDE, PLANS, Plan, declared_plan
 
 BARS = 4_000  # newest bars of a file that `check` looks at, unless told otherwise
@@ -32,7 +32,7 @@ def features_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--feature", action="append", default=[], metavar="TEXT", help="declared; instead of a plan")
     check.add_argument("--symbol", default="", help="ETH/USDT; else as the file is named")
     check.add_argument("--timeframe", choices=TIMEFRAMES_MS, help="else as the file is named")
-    check.add_argument("--bars", type=int, default=BARS, metavar="N", help=f"the newest N ({BARS})")
+    check.add_argument("--bars", type=int, metavar="N", help=f"the newest N ({BARS}, and as many as the plan needs)")
 
 
 def features(args: argparse.Namespace) -> int:
@@ -147,14 +147,15 @@ def _show_plan(args: argparse.Namespace, plan: Plan) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     """Exit code 0 when nothing is wrong, else 1."""
-    bars, interval_ms = _read(args)
+    whole, interval_ms = _read(args)
     if args.feature:
         plan = declared_plan("declared", [parse(text).source for text in args.feature], interval_ms)
     elif args.plan in PLANS:
         plan = PLANS[args.plan]
     else:
         raise unknown(args.plan, 1, "plan", args.plan, PLANS)
-    report = inspect(plan, bars)
+    count = args.bars or max(BARS, bars_needed(plan))
+    report = inspect(plan, np.ascontiguousarray(whole[-count:]))
     if args.json:
         emit({**msgspec.to_builtins(report), "clean": report.clean})
     else:
@@ -163,7 +164,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _read(args: argparse.Namespace) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], int]:
-    """The newest bars of the file, shape (T, 6), and their interval."""
+    """The bars of the file, shape (T, 6), and their interval."""
     overrides = dict(
         entry.split("=", 1)
         for entry in file_overrides([args.file], [args.symbol] if args.symbol else [], args.timeframe)
@@ -171,10 +172,9 @@ def _read(args: argparse.Namespace) -> tuple[np.ndarray[tuple[int, int], np.dtyp
     symbol, timeframe = overrides.get("market.symbols", "ETH/USDT"), overrides.get("market.timeframe", "1m")
     interval_ms = TIMEFRAMES_MS[timeframe]
     columns = read_columns([symbol], interval_ms, [args.file])[symbol]
-    if args.bars <= 0:
+    if args.bars is not None and args.bars <= 0:
         raise ConfigError(f"--bars {args.bars}: nothing to look at")
-    whole = np.column_stack((columns.times.astype(np.float64), columns.values))
-    return np.ascontiguousarray(whole[-args.bars :]), interval_ms
+    return np.column_stack((columns.times.astype(np.float64), columns.values)), interval_ms
 
 
 def _page(plan: Plan, report: Report) -> str:

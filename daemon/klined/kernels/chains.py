@@ -87,15 +87,27 @@ def t3_step(S: Row, at: int, n: int, factor: float, x: float) -> float:
 
 def trix_step(S: Row, at: int, n: int, x: float) -> float:
     """Change of the triple EMA in percent (Hutson 1983); first value with the (3n - 1)-th `x`."""
-    one = ema_step(S, at, n, x)
-    if S[at] < n:
-        return NAN
-    two = ema_step(S, at + 2, n, one)
-    if S[at + 2] < n:
-        return NAN
-    three = ema_step(S, at + 4, n, two)
-    if S[at + 4] < n:
-        return NAN
+    if S[at + 4] >= n:  # all seeded: as `ema_step`, without its calls
+        weight = 2.0 / (n + 1.0)
+        three = S[at + 1]
+        three += (x - three) * weight
+        S[at + 1] = three
+        two = S[at + 3]
+        two += (three - two) * weight
+        S[at + 3] = two
+        three = S[at + 5]
+        three += (two - three) * weight
+        S[at + 5] = three
+    else:
+        three = ema_step(S, at, n, x)
+        if S[at] < n:
+            return NAN
+        three = ema_step(S, at + 2, n, three)
+        if S[at + 2] < n:
+            return NAN
+        three = ema_step(S, at + 4, n, three)
+        if S[at + 4] < n:
+            return NAN
     before = S[at + 6]
     seen = S[at + 7]
     S[at + 6] = three

@@ -34,9 +34,12 @@ def dmi_step(
         S[at + 3] += true
         return NAN, NAN, NAN, NAN
     share = 1.0 / n
-    rising = S[at + 1] - S[at + 1] * share + plus
-    falling = S[at + 2] - S[at + 2] * share + minus
-    ranges = S[at + 3] - S[at + 3] * share + true
+    rising = S[at + 1]
+    rising = rising - rising * share + plus
+    falling = S[at + 2]
+    falling = falling - falling * share + minus
+    ranges = S[at + 3]
+    ranges = ranges - ranges * share + true
     S[at + 1] = rising
     S[at + 2] = falling
     S[at + 3] = ranges

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from klined.domain import Bar, Batch
 from klined.kernels import features as kernel
 from klined.kernels import layout as at
-from klined.kernels.assembly import assemble
 from klined.kernels.observe import MARKET_SLOTS, observe, observe_account
 from klined.kernels.rows import Block, Row
 from klined.trader.ahead import Ahead
+from klined.trader.assembler import Assembler
 from klined.trader.eth15 import eth15_bars, seeded
 from klined.trader.plans import ETH15, Plan
 from klined.trader.stepper import Step, stepper
@@ -55,6 +55,7 @@ class Engine:
         self.slots: list[Row] = [memoryview(row).cast("B").cast("f") for row in self.observations]
         self._ahead: Ahead | None = None
         self._sizes: list[float] | None = None  # of market slots that stand in the observations already
+        self._assembler = Assembler(plan, self.features, self.observations)
         self._feature_bytes = self.features.array.data.cast("B")
         self._slot_bytes = self.observations.data.cast("B")
 
@@ -102,7 +103,7 @@ class Engine:
         elif self.plan.program is None:
             q_row[at.OBS_OK] = observe(self.features.row[i], q_row, sentiment, self.slots[i])
         else:
-            q_row[at.OBS_OK] = assemble(self.plan.slots, self.features.row[i], q_row, sentiment, self.slots[i])
+            q_row[at.OBS_OK] = self._assembler.observe(i, q_row, sentiment)
 
     def reset(self, i: int) -> None:
         """Forget all about symbol `i`, as after a gap too long to refill."""

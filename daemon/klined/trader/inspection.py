@@ -73,13 +73,18 @@ def run(plan: Plan, bars: Sequence[Sequence[float]]) -> Floats:
     return out.array
 
 
+def bars_needed(plan: Plan) -> int:
+    """How many bars show a plan settle twice."""
+    return 2 * plan.warmup_bars + TAIL
+
+
 def inspect(plan: Plan, bars: Floats) -> Report:
     """Look at a plan over bars of shape (T, 6), oldest first.
 
     Raises:
         ConfigError: too few bars to tell.
     """
-    needed = 2 * plan.warmup_bars + TAIL
+    needed = bars_needed(plan)
     if len(bars) < needed:
         raise ConfigError(
             f"{len(bars)} bars are too few for plan {plan.name}: warm-up takes {plan.warmup_bars}, and to see it twice "
