@@ -65,6 +65,7 @@ class Scene:
         self.count = self.bars.shape[1]
         self.first, self.last = self._starts()
         self.features = np.concatenate([self._features(self.plan, history) for history in self.series], axis=1)
+        self._check_microstructure()
         self.gauges, self.correlations = self._gauges()
         self.parts, market, self.slots = self._observation()
         self.width = market.shape[1]
@@ -243,16 +244,18 @@ class Scene:
                     scores[i, t] = min(1.0, max(-1.0, score)), 1.0
         return scores
 
-    def _microstructure(self) -> Floats:
+    def _check_microstructure(self) -> None:
         given = self.settings.microstructure
-        if given is None:
-            return np.zeros((self.n, self.count, len(MICROSTRUCTURE) + 1))
-        given = np.asarray(given, dtype=np.float64)
-        if given.ndim != 3 or given.shape[:2] != (self.n, self.count):
+        if given is not None and (given.ndim != 3 or given.shape[:2] != (self.n, self.count)):
             raise ConfigError(
                 f"microstructure of shape {given.shape} does not fit {self.n} symbols and {self.count} bars: "
                 "(n, T, columns) is needed, NaN where there was no data"
             )
+
+    def _microstructure(self) -> Floats:
+        given = self.settings.microstructure
+        if given is None:
+            return np.zeros((self.n, self.count, len(MICROSTRUCTURE) + 1))
         there = np.isfinite(given).all(axis=2, keepdims=True)
         return np.concatenate((np.where(there, np.clip(given, -1.0, 1.0), 0.0), there.astype(np.float64)), axis=2)
 
