@@ -24,7 +24,7 @@ from klined.store.migrations import open_database
 SECTOR = 512  # bytes that a disk writes at once
 WAL_HEADER = 32  # bytes; written and synced on its own when the log begins anew
 CHECKPOINT_PAGES = 60  # a checkpoint every few records, so that power fails in them too
-QUICK = Path("/dev/shm")  # noqa: S108  # memory: what is synced there costs nothing
+QUICK = Path("/dev/shm")  # noqa: S108  # nosec B108  # memory: a sync costs nothing
 NAME = "klined.db"
 
 
@@ -53,12 +53,13 @@ class FileDisk(Disk):
         self.link.close()
         self.link = self._opened(image)
         self._torn = self._unsynced = None
-        self._left, self._fault, self.dark = -1, "", False
+        self._left, self._fault = -1, ""
+        self.dark = self.failing = False
 
     def lose_power(self, after: int, dies: Callable[[], None]) -> None:
         """Power fails in the transaction that comes after so many."""
         if not self.dark:
-            self._left, self._dies = after, dies
+            self._left, self._dies, self.failing = after, dies, True
 
     def before(self) -> Image | None:
         if self._unsynced is None and not self.synced:
