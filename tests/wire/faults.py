@@ -68,6 +68,8 @@ EXCHANGE = (
     Wrong(name="clock 4 s behind", kind="clock_skew", about={"value": -4000, "duration_ms": 3 * MINUTE_MS}),
     Wrong(name="banned", kind="ban", about={"duration_ms": 3 * MINUTE_MS}),
     Wrong(name="halted", kind="halt", about={"symbol": SYMBOL, "duration_ms": 3 * MINUTE_MS}),
+)
+RULES = (
     Wrong(name="coarser lots", kind="rules", about={"symbol": SYMBOL, "rules": {"lot": "0.01", "tick": "0.1"}}),
     Wrong(name="a larger least order", kind="rules", about={"symbol": SYMBOL, "rules": {"notional_min": "50"}}),
 )
@@ -76,7 +78,7 @@ STOPS = (
     Wrong(name="a stop that is refused when it triggers", kind="reject_stop", about={"executed": True},
           markets=("perp",)),
 )  # fmt: skip
-ALL = (*CALLS, *ACCOUNT, *MARKET, *EXCHANGE)
+ALL = (*CALLS, *ACCOUNT, *MARKET, *EXCHANGE, *RULES)
 QUICK = (
     "answer lost after execution",
     "executed late within recvWindow",
