@@ -65,7 +65,8 @@ async def test_what_only_a_person_can_mend_ends_a_start_with_code_2(
     assert sentence in words
 
 
-@pytest.mark.parametrize("status", [403, pytest.param(451, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [403, 451])
 async def test_a_place_that_is_refused_is_asked_once(status: int, tmp_path: Path) -> None:
     async with answering(status, "not from here") as (url, asked):
         code, words = await ended(tmp_path, exchange__rest_url=url, exchange__speed="1")
