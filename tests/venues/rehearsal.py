@@ -181,11 +181,11 @@ class Rehearsal:
 async def rehearsing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kind: str, policy: Policy, **more: str
 ) -> AsyncIterator[Rehearsal]:
-    """A sandbox whose clock stands still, and a daemon that is started by the test."""
+    """A sandbox whose prices stand still unless the test moves them, and a daemon that is started by the test."""
     monkeypatch.setattr(reconciling, "LOOK_AGAIN_S", 0.05)
     monkeypatch.setattr(reconciling, "LAG_S", 0.05)
     monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.01)
-    sandbox = SandboxSettings(port=0, speed=0.0, history=200, balances={"USDT": "10000"})
+    sandbox = SandboxSettings(port=0, step_ms=3_600_000, history=200, balances={"USDT": "10000"})
     async with running(sandbox) as server, aiohttp.ClientSession() as http:
         wire = Wire(http, server)
         told = {

@@ -29,11 +29,13 @@ from klined.trader.reconcile import (
     VanishedOrder,
     persisting,
 )
+from klined.trader.relisting import relist
 from klined.trader.trader import Trader
 from klined.venues.ccxt import Alarm
 
 LOOK_AGAIN_S = 2.0  # between two looks at an account that differs
 LAG_S = 30.0  # a read may be older than this by no means; what differs for longer is adopted
+REREAD_S, REREAD_APART_S = 3_600.0, 5.0
 TICK_S = 5.0  # how soon a sleep of the machine is noticed
 JUMP_S = 2.0  # wall and monotonic clock apart by more: it slept, or its clock was set
 FAILED_MAX = 3  # looks in a row, then nothing is opened
@@ -89,7 +91,7 @@ class Reconciling:
 
     def works(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What runs beside the pipeline."""
-        return [self.run, self.heed, self.renew]
+        return [self.run, self.heed, self.renew, self.reread]
 
     async def begin(self) -> None:
         """The look of a start: without it there is no trading.
@@ -135,7 +137,30 @@ class Reconciling:
             self._trader.note(alarm.level, alarm.name, why=alarm.why)
             if alarm.halt:
                 self._trader.gate.halt()
-            await self._outbox.commit()
+            await self._outbox.keep()
+
+    async def reread(self) -> None:
+        """Until cancelled: read what the venue allows every hour, and at once when a filter refused an order."""
+        relisted = getattr(self._venue, "relisted", None)
+        while relisted is not None:
+            try:
+                async with asyncio.timeout(REREAD_S):
+                    await relisted.wait()
+            except TimeoutError:
+                pass
+            relisted.clear()
+            try:
+                found = await self._venue.instruments(list(self._trader.index))
+            except Retryable as error:
+                log.warning("instruments.unanswered", why=str(error))
+                await asyncio.sleep(BACK_OFF_S[1])
+                relisted.set()
+                continue
+            await self._outbox.idle.wait()
+            for sentence in relist(self._trader, found):
+                self._trader.note("warning", "instruments.changed", what=sentence)
+            await self._outbox.keep()
+            await asyncio.sleep(REREAD_APART_S)  # a filter that refuses on and on asks no oftener
 
     async def renew(self) -> None:
         """Until cancelled: keep the dead-man switch from firing."""
@@ -186,7 +211,7 @@ class Reconciling:
         account = await venue.account()
         trader.reconcile(account, self._clock.now_ms(), earlier)
         self._since_ms = self._back_from(account.time_ms)
-        await self._outbox.commit()
+        await self._outbox.keep()
         await self._outbox.send()
 
     async def _explain(self, findings: Sequence[Finding]) -> None:

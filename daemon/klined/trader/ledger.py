@@ -88,6 +88,11 @@ class Ledger:
         self._traded: dict[str, Decimal] = {}  # signed notional of the fill that `view` has not shown yet
         self._dumped: bytes | None = None
 
+    def relist(self, instruments: Sequence[Instrument]) -> None:
+        """The same symbols, with other steps and minima."""
+        self.instruments = tuple(instruments)
+        self._instrument = {instrument.symbol: instrument for instrument in instruments}
+
     @property
     def cash(self) -> Decimal:
         """Spot: quote balance. Perpetual: wallet balance."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klined.domain import (
+    ZERO,
     Account,
     Approved,
     Batch,
@@ -57,6 +58,7 @@ from klined.trader.reconcile import (
     DriftedBalance,
     ExternalPosition,
     Finding,
+    ForeignOrder,
     LostOrder,
     Moved,
     agrees,
@@ -95,6 +97,7 @@ class Trader(Views):
         self.warm = False  # whether the indicators of every symbol have seen enough bars
         self.undecided: list[Choice] = [(NAN, ())] * len(self.instruments)
         self.holds: set[str] = set()  # why nothing may be opened: by hand, flattening, journal
+        self.foreign: dict[str, Decimal] = {}  # what others' open orders may still trade, by symbol, signed
         self.quoter: Quoter | None = None  # the policy, when it rests orders on both sides
         self.interval_ms = interval_ms
 
@@ -256,7 +259,7 @@ class Trader(Views):
             self.executor.evidence(symbol, agrees=agrees(findings, symbol), read_at_ms=account.time_ms, now_ms=now_ms)
         )
         if symbol in self.index:  # what was disproved neither blocks entries nor counts in exposure any more
-            self._refresh(self.index[symbol])
+            self.refresh(self.index[symbol])
 
     def reconcile(self, account: Account, now_ms: int, earlier: Sequence[Finding] | None = None) -> Sequence[Finding]:
         """Compare with the venue; what we cannot explain is adopted and told, and is neither profit nor loss.
@@ -269,11 +272,21 @@ class Trader(Views):
         for finding in findings:
             self.note("warning", "account.differed", finding=type(finding).__name__, detail=str(finding))
         self.gate.desync(any(isinstance(finding, LostOrder) for finding in findings))
+        self._count_foreign(findings)
         if any(isinstance(finding, ExternalPosition | Moved | DriftedBalance) for finding in findings):
             moved = self.book.adopt(account)
             self.metrics.moved(float(moved))
             self.note("warning", "account.adopted", moved=str(moved), time_ms=now_ms)
         return findings
+
+    def _count_foreign(self, findings: Sequence[Finding]) -> None:
+        """Open orders that are not ours count in exposure for as long as they are seen."""
+        before, self.foreign = self.foreign, {}
+        for finding in findings:
+            if isinstance(finding, ForeignOrder):
+                self.foreign[finding.symbol] = self.foreign.get(finding.symbol, ZERO) + finding.quantity
+        for symbol in (before.keys() | self.foreign.keys()) & self.index.keys():
+            self.refresh(self.index[symbol])
 
     def resume(self, recovered: Recovered, now_ms: int) -> None:
         """Take over the orders that a dead process left and ask for them."""
@@ -281,7 +294,7 @@ class Trader(Views):
         self.gate.flattens.update(recovered.flattens)
         self._act(self.executor.restore([decode(state) for _, state in recovered.orders], now_ms))
         for i in range(len(self.instruments)):
-            self._refresh(i)
+            self.refresh(i)
 
     def sections(self) -> dict[str, bytes]:
         """What a snapshot holds of the trader; orders have rows of their own in the journal."""
@@ -311,7 +324,7 @@ class Trader(Views):
     def _plan(self, approved: Approved, now_ms: int) -> None:
         self.executor.plan(approved, now_ms)
         self.minutes.intents.append(approved.intent)
-        self._refresh(self.index[approved.intent.symbol])
+        self.refresh(self.index[approved.intent.symbol])
 
     def _traded(self, news: Traded | Liquidated, fill: Fill, now_ms: int) -> None:
         if fill.symbol not in self.index:
@@ -332,7 +345,7 @@ class Trader(Views):
         else:
             self.note("error", "position.liquidated", symbol=fill.symbol, price=str(fill.price))
             self.gate.halt(Reason.LIQUIDATION)
-        self._refresh(self.index[fill.symbol])
+        self.refresh(self.index[fill.symbol])
         self.note(
             "info",
             "order.filled",
@@ -356,7 +369,7 @@ class Trader(Views):
             self.minutes.news(news, now_ms)
         self._act(actions)
         if after is not None:
-            self._refresh(self.index[after.intent.symbol])
+            self.refresh(self.index[after.intent.symbol])
             self._count_end(before, after)
 
     def _count_end(self, before: Order | None, after: Order | None) -> None:
@@ -376,9 +389,10 @@ class Trader(Views):
                 case _:
                     self.actions.append(action)
 
-    def _refresh(self, i: int) -> None:
+    def refresh(self, i: int) -> None:
         """Tell the gate what the orders of a symbol may still do."""
         symbol, q = self.instruments[i].symbol, self.book.Q.row[i]
-        q[at.WORKING] = self.executor.working_lots(symbol, self.instruments[i].lot)
+        lot = self.instruments[i].lot
+        q[at.WORKING] = self.executor.working_lots(symbol, lot) + float(self.foreign.get(symbol, ZERO) / lot)
         q[at.UNKNOWN] = 1.0 if self.executor.blocked(symbol) else 0.0
         q[at.ORDERS_OPEN] = float(self.executor.orders_open(symbol))

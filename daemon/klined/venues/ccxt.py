@@ -73,6 +73,7 @@ class CcxtVenue:
         self.alarms: asyncio.Queue[Alarm] = asyncio.Queue(ALARMS_MAX)
         self.poked = asyncio.Event()
         self.why_poked = ""
+        self.relisted = asyncio.Event()  # a filter refused: what it allows may have changed
         self.on_open: Callable[[], Coroutine[Any, Any, None]] | None = None  # such as a user stream
         self._clock, self._recv_window_ms, self._set_offset = clock, recv_window_ms, set_offset
         self._raw_offset_ms = 0
@@ -317,6 +318,7 @@ class CcxtVenue:
                 self.poke("the exchange doubts our clock")
             case Reaction.FILTERS:
                 self.alarm(Alarm("warning", "exchange.filtered", str(refusal)))
+                self.relisted.set()
             case Reaction.WAIT:
                 self.alarm(Alarm("warning", "exchange.limited", str(refusal)))
             case _:
