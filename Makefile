@@ -80,7 +80,7 @@ bench-check: $(STAMP) bench-peers
 
 # One environment per baseline, since their dependencies exclude each other. One that will not install leaves its
 # reason in a file, and its rows say so.
-bench-peers: $(PEERS)/nautilus/.installed $(PEERS)/vectorbt/.installed
+bench-peers: $(PEERS)/nautilus/.installed $(PEERS)/vectorbt/.installed $(PEERS)/gyms/.installed
 
 $(PEERS)/%/.installed: benchmarks/peers/%.txt
 	@mkdir -p $(PEERS)

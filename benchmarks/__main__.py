@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import cli, daemon, engine, lane, replay, table
+from benchmarks import cli, daemon, engine, envs, lane, replay, table
 from benchmarks.process import Absent
 from benchmarks.table import Row
 
@@ -18,6 +18,7 @@ TOPICS: dict[str, Measure] = {
     "replay": replay.rows,
     "lane": lane.rows,
     "engine": engine.rows,
+    "envs": envs.rows,
     "daemon": daemon.rows,
     "cli": cli.rows,
 }
