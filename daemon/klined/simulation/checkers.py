@@ -120,7 +120,9 @@ class Checkers:
                 if was != now:
                     self._world.violate("I12", f"account slot {slot} was {was} before the restart and is {now}")
         if self._oracle is not None and self._oracle.dump() != trader.engine.dump():
-            self._world.violate("I9", f"indicators after {self._oracle.bars} bars are not those of an uninterrupted run")
+            self._world.violate(
+                "I9", f"indicators after {self._oracle.bars} bars are not those of an uninterrupted run"
+            )
 
     def _keep(self, moment: Moment) -> None:
         """What a restart must find. The oracle sees at a stretch what the lives saw piece by piece."""
@@ -215,7 +217,8 @@ class Checkers:
         if life is None or life.venue is not venue:
             return
         purpose = life.feed.purposes.get(close_ms)
-        if purpose is not Purpose.TRADE:
+        again = attempt(intent.client_id) and name_of(intent) in self._left  # judged when it was decided
+        if purpose is not Purpose.TRADE and not again:
             world.violate("I8", f"{intent.client_id} was decided on a bar for {purpose!r}")
         if min(life.daemon.trader.engine.bars) < life.warmup_bars:
             world.violate("I8", f"{intent.client_id} was decided before the warm-up was over")

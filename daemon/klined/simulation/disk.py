@@ -33,6 +33,7 @@ class Disk:
         self._world, self._timeline = world, timeline
         self._fault = ""
         self.dark = False
+        self.failing = False  # power fails soon
         self.link = self._begin()
 
     def crash(self) -> None:

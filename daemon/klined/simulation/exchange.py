@@ -200,7 +200,7 @@ class Exchange:
             return
         intent, world = ticket.intent, self._world
         quantity = intent.quantity - ticket.filled if quantity is None else quantity
-        before = self.quantity[intent.symbol]
+        before, wanted = self.quantity[intent.symbol], quantity
         if self.spot:
             quantity = max(quantity, -before) if quantity < 0 else quantity
         elif intent.reduce_only:
@@ -217,8 +217,8 @@ class Exchange:
         self._remember()
         if quantity:
             self.hear(ticket.news[-1][1])
-        else:
-            self._end(ticket, "nothing to reduce")
+        if quantity != wanted:
+            self._end(ticket, "expired: nothing left to reduce")
 
     def _fill(self, intent: Intent, quantity: Decimal, *, rested: bool) -> Fill:
         instrument = self.instruments[intent.symbol]

@@ -28,21 +28,6 @@ class Livelock(Deadlock):
     """The process is busy for ever without getting anywhere."""
 
 
-class Soon(asyncio.Handle):
-    """asyncio's handle without what only a debugger reads."""
-
-    __slots__ = ()
-
-    def __init__(self, callback: Any, args: Any, loop: Any, context: Any) -> None:
-        self._callback, self._args, self._loop, self._context = callback, args, loop, context
-        self._cancelled = False
-        self._repr = self._source_traceback = None
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        self._callback = self._args = None  # type: ignore[assignment]  # as asyncio: let go of what they hold
-
-
 class Later(asyncio.TimerHandle):
     """asyncio's timer without what only a debugger reads; one that is cancelled waits in the heap for its time."""
 
@@ -103,11 +88,6 @@ class SimLoop(VirtualLoop):
     def remove_signal_handler(self, sig: int) -> bool:
         return self.handlers.pop(int(sig), None) is not None
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:  # type: ignore[override]  # as VirtualLoop
-        handle = Soon(callback, args, self, copy_context() if context is None else context)
-        self._ready.append(handle)
-        return handle
-
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> asyncio.TimerHandle:  # type: ignore[override]  # as VirtualLoop
         handle = Later(when, callback, args, self, copy_context() if context is None else context)
         heapq.heappush(self._scheduled, handle)
@@ -147,8 +127,11 @@ class SimLoop(VirtualLoop):
                 ready.append(handle)
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if not handle._cancelled:  # noqa: SLF001
-                handle._run()  # noqa: SLF001
+            if type(handle) is Later:
+                handle = () if handle._cancelled else (handle._context, handle._callback, handle._args)  # noqa: SLF001
+            if handle:  # what a callback raises ends the simulation: it would be a fault of asyncio or of this module
+                context, callback, args = handle
+                context.run(callback, *args)
 
     def _next_s(self) -> float:
         """When something happens next. Raises Deadlock when nothing ever will."""

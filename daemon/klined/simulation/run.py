@@ -81,6 +81,7 @@ class Simulation:
         self.lives = self.turns = self.kills = 0
         self._turn_last = turn_last
         self._lost = False  # the journal is damaged
+        self._failing: Fault | None = None  # the newest loss of power
         self._due: list[Fault] = []  # kills that found nobody to kill
         self._stops = self._resumes = 0
         self._last_stop_s = (schedule.bars * BAR_S) + 20.0
@@ -235,13 +236,17 @@ class Simulation:
         """At the end of a turn of its loop; when power fails, in a transaction, or in some minutes without one."""
         life.doomed = True
 
+        disk = self.around.disk
+
         def dies() -> None:
-            if self.life is life:
-                life.loop.turns_left = 0
+            if self.life is not None:  # another one, when this one ended by itself
+                self.life.loop.turns_left = 0
 
         if fault.what == "power":
-            self.around.disk.lose_power(int(fault.amount), dies)
-            self.world.at(min(self.world.now_s + POWER_S, self.schedule.calm_s), dies)
+            self._failing = fault
+            disk.lose_power(int(fault.amount), dies)
+            until_s = min(self.world.now_s + POWER_S, self.schedule.calm_s)
+            self.world.at(until_s, lambda: dies() if disk.failing and self._failing is fault else None)
         else:
             life.loop.turns_left = int(fault.amount)
 
