@@ -1,9 +1,7 @@
 """The real daemon on a real disk: killed, stopped, out of room; then its journal against the paper exchange's books."""
 
 import json
-import os
 import random
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
+from process.disk import fill_up
 
 BARS = 1_500
 SETTINGS = f"""
@@ -159,20 +159,6 @@ def test_books_that_lost_a_fill_are_noticed(tmp_path: Path) -> None:
         books(tmp_path / "s")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if os.getuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("a disk of its own needs root")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)], check=False)
-    if mounted.returncode:
-        pytest.skip("mounting is not allowed here")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 def test_full_disk_stops_entries_and_trading_goes_on_when_there_is_room_again(tmp_path: Path, small_disk: Path) -> None:
     ballast = small_disk / "ballast"
     with running(tmp_path, small_disk / "s", "market.speed=400") as daemon:
@@ -187,14 +173,3 @@ def test_full_disk_stops_entries_and_trading_goes_on_when_there_is_room_again(tm
     fills, money = books(small_disk / "s")
     assert fills >= 6
     assert money.keys() - {asset for asset, amount in money.items() if amount == "0"} == {"USDT"}
-
-
-def fill_up(path: Path) -> None:
-    """Take all the room there is."""
-    with path.open("wb") as file:
-        for size in (1 << 20, 1 << 12, 1):
-            try:
-                while True:
-                    os.write(file.fileno(), bytes(size))
-            except OSError:
-                continue

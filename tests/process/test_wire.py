@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from klined.simulation.proof import add_row
+from process.disk import fill_up
 from tiers.fate import Fate
 from tiers.ledgers import findings
 from tiers.processes import CANARY_KEY, CANARY_SECRET, Town, town
@@ -67,5 +68,27 @@ async def test_many_seeds_of_blows_end_flat_with_the_exchanges_own_books(tmp_pat
         assert leaks(folder) == []
         runs += 1
     per_minute = 60 * runs / (time.monotonic() - began_s)
-    add_row("processes", runs=runs, faults=faults, kills=kills, violations=len(failed), per_minute=per_minute)
+    add_row(
+        "processes", runs=runs, faults=faults, kills=kills, violations=len(failed), per_minute=per_minute, adding=True
+    )
     assert failed == {}
+
+
+@pytest.mark.slow
+async def test_full_disk_under_open_orders_stops_entries_until_there_is_room(tmp_path: Path, small_disk: Path) -> None:
+    async with town(tmp_path, "perp", os.environ) as place:
+        place.state = small_disk / "state"
+        daemon = await place.daemon()
+        await daemon.wait_event("order.filled", 2)
+        await place.arm({"kind": "lost_answer"}, {"kind": "late", "delay_ms": 2000})
+        fill_up(small_disk / "ballast")
+        await daemon.wait_event("journal.failed")
+        sent = len((await place.truth())["perp"]["orders"])
+        assert await daemon.lives_on(4.0)
+        assert len((await place.truth())["perp"]["orders"]) <= sent + 1, "sent without an intent on disk"
+        (small_disk / "ballast").unlink()
+        await daemon.wait_event("journal.recovered")
+        await daemon.wait_event("order.filled", 2)
+        assert await daemon.stop() == 0
+        assert await books(place) == []
+    add_row("processes", runs=1, faults={"disk full": 1}, adding=True)
