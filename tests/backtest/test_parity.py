@@ -30,11 +30,7 @@ FEW = ("eth_2025_default_limits", "pair_2021", "eth_perp_2025", "twelve_2021", "
 STOPPED = ("exits.fixed=0.004", "exits.trail_atr=8", "exits.break_even_atr=5", "exits.sigma=6", "exits.time_minutes=45")
 
 
-def proved(settings: Settings) -> Certificate:
-    return proved_on(settings, sandbox=False)
-
-
-def proved_on(settings: Settings, *, sandbox: bool) -> Certificate:
+def proved(settings: Settings, *, sandbox: bool = False) -> Certificate:
     found = certify(settings, sandbox=sandbox)
     assert isinstance(found, Certificate), str(found)
     assert found.sums.fills > 0

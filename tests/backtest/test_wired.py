@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from backtest import test_parity
 from backtest.networks import write_policy
-from backtest.test_parity import FEW, STOPPED, made_up, proved_on
+from backtest.test_parity import FEW, STOPPED, made_up
 from klined.backtest.certificate import WIRE, Certificate, certify
 from klined.backtest.parity import Divergence
 from klined.cli.main import main
@@ -20,7 +21,7 @@ DAY = "market.bars=1440"
 
 
 def proved(settings: Settings) -> Certificate:
-    certificate = proved_on(settings, sandbox=True)
+    certificate = test_parity.proved(settings, sandbox=True)
     assert certificate.ways[-1] == WIRE
     return certificate
 
