@@ -2,6 +2,7 @@
 #
 #   make demo          the daemon on a generated market: no network, no keys
 #   make test          the whole suite
+#   make test-train    what needs stable-baselines3 and torch, which it installs
 #   make coverage      the same, and what it did not reach
 #   make check         format, lint, layers, types
 #   make check-security  canary secrets, file modes, bandit, pip-audit (when its service can be reached)
@@ -17,7 +18,7 @@ WORKERS ?= 2
 SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test coverage check check-security format prove bless bench bench-check bench-peers docs clean help
+.PHONY: install demo test test-train coverage check check-security format prove bless bench bench-check bench-peers docs clean help
 
 help:
 	@sed -n '/^#   /s/^#   //p' Makefile
@@ -36,6 +37,12 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not slow' $(ARGS)
+
+# torch first, as pinned: a plain resolve would bring the newest, with a GPU's libraries.
+test-train: $(STAMP)
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[train]'
+	$(BIN)/pytest tests/envs/test_sb3.py $(ARGS)
 
 coverage: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not slow' --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)

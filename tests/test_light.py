@@ -22,6 +22,7 @@ def loaded_by(statement: str) -> set[str]:
     [
         ("import klined.runtime.process", TRAINING | NETWORK),
         ("import klined_plugins.notify", TRAINING | NETWORK),
+        ("import klined_models.zoo", TRAINING | NETWORK),
         ("import klined.cli.main", TRAINING | NETWORK | NUMBERS),
         ("import klined.cli.control, klined.cli.status", TRAINING | NETWORK | NUMBERS),
     ],
