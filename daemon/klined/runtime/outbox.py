@@ -70,7 +70,7 @@ class Outbox:
                     self.performing = ""
                     self.performed += 1
         if not self._venue.in_process:  # an in-process venue's answers are durable with the next batch
-            await self._commit_or_keep()
+            await self.keep()
 
     async def withdraw(self) -> None:
         """End what rests of earlier decisions, so that a batch is sized by what was filled.
@@ -119,7 +119,8 @@ class Outbox:
                         await self._write(record)
                     return
 
-    async def _commit_or_keep(self) -> None:
+    async def keep(self) -> None:
+        """Make news between batches durable, now or, where the journal is forgiven, with the next record."""
         try:
             await self.commit()
         except StateError:
@@ -161,7 +162,7 @@ class Outbox:
         while True:
             for item in await self._venue.news():
                 self._trader.hear(item, self._clock.now_ms())
-            await self._commit_or_keep()
+            await self.keep()
             await self.send()
 
     async def _perform(self, action: Action) -> None:

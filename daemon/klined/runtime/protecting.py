@@ -74,7 +74,7 @@ class Protecting:
                 self._grant(i, symbol, wish)
                 wished = True
         if wished or told:
-            await self._outbox.commit()
+            await self._outbox.keep()
             await self._outbox.send()
         return wished
 

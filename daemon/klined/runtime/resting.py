@@ -126,7 +126,7 @@ class Resting:
             return
         self.repriced += 1
         trader.note("info", "order.repriced", client_id=rest.intent.client_id, left=str(left))
-        await self._outbox.commit()
+        await self._outbox.keep()
         self._note_new()
 
     async def _reference(self, intent: Intent) -> Decimal | None:
