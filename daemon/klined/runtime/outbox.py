@@ -93,16 +93,18 @@ class Outbox:
 
     async def commit_batch(self, batch: Batch, choices: Sequence[Choice], verdicts: Sequence[Verdict]) -> None:
         """Make a batch's decisions and intents durable; only then may its orders be sent."""
-        async with self._committing:
-            record = self._trader.record(batch, choices, verdicts)
-            try:
-                await self._write(record)
-            except StateError:
-                if not self._forgiving:
-                    raise
-            finally:
-                self.withdrawing = False
-                self.idle.set()
+        if self._committing.locked():  # by news; more of it waits until we are idle again
+            async with self._committing:
+                pass
+        record = self._trader.record(batch, choices, verdicts)
+        try:
+            await self._write(record)
+        except StateError:
+            if not self._forgiving:
+                raise
+        finally:
+            self.withdrawing = False
+            self.idle.set()
 
     async def commit(self) -> None:
         """Make news between batches durable.

@@ -16,7 +16,7 @@ from klined.domain import Approved, Decision, Held, Record
 HELD, REFUSED, APPROVED = 0, 1, 2  # decisions.verdict
 CHUNK = 64  # rows of one multi-row INSERT
 PLACES = 1024  # decisions of one record, so symbols; more would collide with the next record and be refused
-ENDED = frozenset({"Filled", "Closed"})  # tags of orders that will trade no more
+ENDED = (b'{"type":"Filled"', b'{"type":"Closed"')  # how orders that will trade no more begin
 PACK: tuple[Callable[..., bytes], ...] = tuple(struct.Struct(f"<{n}d").pack for n in range(17))
 
 INPUT = "INSERT INTO inputs (seq, time_ms, kind, body) VALUES (?, ?, ?, ?)"
@@ -79,11 +79,6 @@ HOLDS = Many(
 )
 
 
-class _Tag(msgspec.Struct):
-    type: str
-
-
-_tag = msgspec.json.Decoder(_Tag)
 _json = msgspec.json.Encoder()
 
 
@@ -164,7 +159,7 @@ class Rows:
             self.lists[INTENT].append((i.client_id, seq, i.symbol, str(i.quantity), i.bar_time_ms, i.kind.value, price,
                                        int(i.reduce_only), i.cause.value))  # fmt: skip
         for client_id, state in record.orders:
-            self.orders[client_id] = (client_id, seq, int(_tag.decode(state).type not in ENDED), state)
+            self.orders[client_id] = (client_id, seq, int(not state.startswith(ENDED)), state)
         for f in record.fills:
             self.lists[FILL].append((f.symbol, f.trade_id, f.client_id, seq, str(f.quantity), str(f.price), str(f.fee),
                                      f.fee_asset, f.time_ms, int(f.maker)))  # fmt: skip

@@ -159,18 +159,21 @@ class Executor:
         return tuple(actions)
 
     def due(self, now_ms: int) -> tuple[Action, ...]:
-        """Ask for what is open for too long, forget what ended long ago. Amortised O(1) when nothing is due."""
+        """Ask for what is open for too long, forget what ended long ago. O(1) when nothing is due."""
+        timers, watch = self._timers, self._watch
+        if not (timers and timers[0][0] <= now_ms) and not (watch and watch[0][0] <= now_ms):
+            return ()  # whatever set a timer has announced it
         actions: list[Action] = []
-        while self._timers and self._timers[0][0] <= now_ms:
-            at_ms, client_id = heappop(self._timers)
+        while timers and timers[0][0] <= now_ms:
+            at_ms, client_id = heappop(timers)
             life = self._lives.get(client_id)
             if life is None or life.due_ms != at_ms:
                 continue
             actions.append(Query(client_id, life.order.intent.symbol))
             life.asks += 1
             self._ask_later(life, now_ms)
-        while self._watch and self._watch[0][0] <= now_ms:
-            _, client_id = self._watch.popleft()
+        while watch and watch[0][0] <= now_ms:
+            _, client_id = watch.popleft()
             life = self._lives.get(client_id)
             if life is not None and not is_open(life.order) and life.since_ms + self._patience.watch_ms <= now_ms:
                 del self._lives[client_id]
@@ -259,6 +262,9 @@ class Executor:
         lives = self._open.get(symbol)
         if not lives:
             return 0.0
+        if len(lives) == 1:
+            [life] = lives.values()
+            return 0.0 if life.order.intent.kind is OrderKind.STOP else float(exposure_max(life.order) / lot)
         orders = [life.order for life in lives.values() if life.order.intent.kind is not OrderKind.STOP]
         left = [exposure_max(order) for order in orders]
         if len(left) > 1 and any(order.intent.kind in LIMITS for order in orders):

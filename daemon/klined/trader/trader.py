@@ -157,12 +157,12 @@ class Trader(Views):
         """All that this batch decided and all that was heard since the last record, for one transaction."""
         seen = self.engine.slots
         judged = iter(verdicts)
-        decisions = tuple(
-            Decision(bar.open_time_ms, bar.symbol, bytes(seen[i]), choices[i][0], choices[i][1], next(judged))
+        decisions = [
+            Decision(bar.open_time_ms, bar.symbol, bytes(seen[i]), *choices[i], next(judged))
             for i, bar in enumerate(batch.bars)
             if bar is not None
-        )
-        return self.minutes.close(batch.close_time_ms, decisions, self.executor.drain())
+        ]
+        return self.minutes.close(batch.close_time_ms, tuple(decisions), self.executor.drain())
 
     def news_record(self, now_ms: int) -> Record | None:
         """What was heard since the last record; None when there is nothing."""
