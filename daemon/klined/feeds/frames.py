@@ -140,7 +140,8 @@ class FrameParser:
             return _drop(FrameFault.MALFORMED, said)
         if fault := value_fault(*values):
             return _drop(fault, said)
-        return Bar(self._symbols[kline.s], kline.t, *values)
+        opened, high, low, close, volume = values
+        return Bar(self._symbols[kline.s], kline.t, opened, high, low, close, volume)
 
     def _kline_fault(self, kline: _Kline) -> FrameFault | None:
         if kline.s not in self._symbols:

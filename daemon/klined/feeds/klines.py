@@ -86,4 +86,5 @@ class Klines:
             return None
         if len(values) != 5 or time_fault(opened, self.interval_ms) or value_fault(*values):
             return None
-        return Bar(symbol, opened, *values)
+        price, high, low, close, volume = values
+        return Bar(symbol, opened, price, high, low, close, volume)
