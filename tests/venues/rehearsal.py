@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from klined.config.load import load
 from klined.config.settings import Settings
 from klined.domain import Bar, Batch, Decision, Event, Purpose
+from klined.errors import Retryable
 from klined.ports import Choice, Policy
 from klined.runtime import assembly, reconciling, remote
 from klined.runtime.assembly import assemble
@@ -131,6 +132,7 @@ class Rehearsal:
     async def kill(self) -> None:
         """End all its tasks at once; nothing is flattened, cancelled or said to the exchange."""
         assert self._serving is not None
+        self.daemon.venue.countdown = gone  # type: ignore[attr-defined]  # what a dying task says last stays unsaid
         self._serving.cancel()
         with contextlib.suppress(BaseException):
             await self._serving
@@ -175,6 +177,10 @@ class Rehearsal:
 
     def position(self) -> Decimal:
         return self.daemon.trader.book.ledger.position(self.symbol).quantity
+
+
+async def gone(_symbols: Sequence[str], _after_s: float) -> bool:
+    raise Retryable("this process is dead")
 
 
 @asynccontextmanager

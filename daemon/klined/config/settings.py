@@ -76,6 +76,12 @@ class Market(Section):
         "", "websocket host of the live feed; empty: the exchange's own", "a URL, like wss://host/stream"
     )
     rest_url: str = said("", "REST host of the live feed; empty: the exchange's own", "a URL, like https://host")
+    silence_grace_s: float = number(
+        26.0,
+        "a connected stream that is silent for two pushes (4 s) and so much longer is opened anew",
+        most=3_600,
+        like="26",
+    )
     grace_ms: int = count(3_000, "how long a batch waits for symbols that are late", most=600_000)
 
     @property

@@ -35,7 +35,8 @@ STREAMS = {False: "wss://data-stream.binance.vision/stream", True: "wss://fstrea
 REST = {False: "https://data-api.binance.vision", True: "https://fapi.binance.com"}
 """Public market data of spot and of perpetuals; the same for paper and real money."""
 
-SILENCE_S = 30.0  # open klines are pushed every 2 s while anything trades
+PUSH_S = 2.0  # an open kline is pushed so often while anything trades
+SILENCE_S = 30.0  # two pushes and market.silence_grace_s
 FIRST_S = 10.0  # a wrong path connects as well, and says nothing
 MUTE = "connected, but nothing comes; is market.stream_url right?"
 LIFE_S = 23 * 3_600.0  # the exchange ends a connection after 24 hours: switch before
@@ -97,6 +98,7 @@ class BinanceFeed:
             grace_ms=settings.grace_ms,
             stream_url=settings.stream_url,
             rest_url=settings.rest_url,
+            silence_s=2 * PUSH_S + settings.silence_grace_s,
         )
 
     def keep_time(self, now_ms: Callable[[], int], monotonic_s: Callable[[], float]) -> None:

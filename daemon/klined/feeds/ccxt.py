@@ -18,7 +18,7 @@ import structlog
 from klined.domain import Bar, Batch, Purpose
 from klined.errors import ConfigError, Retryable
 from klined.feeds import FeedSettings
-from klined.feeds.binance import BinanceFeed
+from klined.feeds.binance import PUSH_S, BinanceFeed
 from klined.feeds.frames import FrameFault, time_fault, value_fault
 from klined.feeds.timeframe import timeframe_name
 
@@ -63,6 +63,7 @@ class CcxtFeed(BinanceFeed):
             grace_ms=settings.grace_ms,
             stream_url=settings.stream_url,
             rest_url=settings.rest_url,
+            silence_s=2 * PUSH_S + settings.silence_grace_s,
         )
 
     @property

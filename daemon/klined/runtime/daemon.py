@@ -249,6 +249,8 @@ class Daemon:
         if not flat:
             log.error("stop.not_flat", left=self.trader.left(), hint="the next start finishes the flatten")
             return EXIT_NOT_FLAT
+        if self.reconciling is not None:
+            await self.reconciling.disarm()
         return code
 
     async def _settle(self, recovered: Recovered) -> None:

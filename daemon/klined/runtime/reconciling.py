@@ -36,6 +36,7 @@ from klined.venues.ccxt import Alarm
 LOOK_AGAIN_S = 2.0  # between two looks at an account that differs
 LAG_S = 30.0  # a read may be older than this by no means; what differs for longer is adopted
 REREAD_S, REREAD_APART_S = 3_600.0, 5.0
+DISARM_S = 3.0
 TICK_S = 5.0  # how soon a sleep of the machine is noticed
 JUMP_S = 2.0  # wall and monotonic clock apart by more: it slept, or its clock was set
 FAILED_MAX = 3  # looks in a row, then nothing is opened
@@ -172,6 +173,16 @@ class Reconciling:
             except Retryable as error:
                 log.warning("countdown.failed", why=str(error))
             await asyncio.sleep(self._countdown_s / 4)
+
+    async def disarm(self) -> None:
+        """Switch the dead-man switch off after a clean stop; when that fails, it fires and finds nothing."""
+        if not self._countdown_s:
+            return
+        try:
+            async with asyncio.timeout(DISARM_S):
+                await self._venue.countdown([instrument.symbol for instrument in self._trader.instruments], 0.0)
+        except (Retryable, TimeoutError) as error:
+            log.warning("countdown.failed", why=str(error) or "no answer in time")
 
     async def _reason(self) -> str:
         """Wait for a reason to look; what it was."""
