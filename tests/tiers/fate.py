@@ -1,5 +1,6 @@
 """What befalls a daemon, its network and its exchange, in an order that a seed decides; then peace, and the books."""
 
+import asyncio
 import random
 import signal
 from collections import Counter
@@ -42,11 +43,20 @@ class Fate:
         await self.live(self._rng.uniform(0.2, self._rest_s))
 
     async def live(self, seconds: float) -> None:
-        assert await self.daemon.lives_on(seconds), "".join(self.daemon.lines[-8:])
+        """So much time; a start that finds no exchange ends with exit code 1 and is tried again, as systemd would."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + seconds
+        while not await self.daemon.lives_on(max(0.01, until_s - loop.time())):
+            code, said = await self.daemon.end(), "".join(self.daemon.lines)
+            assert code == 1, said[-2000:]
+            assert "daemon.ready" not in said, said[-2000:]
+            self.count["start given up"] += 1
+            self.daemon = await self._place.daemon()
 
     async def peace(self, fills: int = 2) -> int:
         """Heal all, see trading go on, stop; the exit code."""
         self._place.proxy.heal()
+        await self.live(1.0)
         await self.daemon.wait_event("order.filled", fills)
         return await self.daemon.stop()
 
