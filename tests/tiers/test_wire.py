@@ -93,6 +93,7 @@ def test_hour_of_maintenance_is_waited_out_with_alerts_and_trading_goes_on(tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_virtual_days_of_many_seeds_end_as_they_must(tmp_path: Path, said: Path, budget_s: float) -> None:
     faults: Counter[str] = Counter()
     runs = failed = 0
