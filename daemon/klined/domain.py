@@ -317,7 +317,7 @@ class Traded(Struct, frozen=True, tag=True):
 
 
 class Ended(Struct, frozen=True, tag=True):
-    """Cancelled or expired at the venue with a remainder."""
+    """Cancelled or expired at the venue with a remainder; whatever it traded was told before."""
 
     client_id: str
     reason: str

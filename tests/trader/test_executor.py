@@ -425,3 +425,11 @@ def test_partly_filled_order_counts_its_rest() -> None:
     assert exposure_max(order) == 6
     assert executor.exposure_max(ETH) == (ZERO, Decimal(6))
     assert not executor.blocked(ETH)
+
+
+def test_clock_that_is_set_back_delays_no_question() -> None:
+    executor = planned(Sent("kl-1", T0))
+    hour_ms = 3_600_000
+    executor.hear(Doubted("kl-1"), T0 + hour_ms)  # the clock was an hour ahead
+    assert executor.due(T0 + hour_ms + 200) == ()
+    assert Query in kinds(executor.due(T0 + 10_000))

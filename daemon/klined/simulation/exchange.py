@@ -105,6 +105,10 @@ class Exchange:
         """All that a read as of that moment knows of the order."""
         return [news for t in self.tickets.get(client_id, ()) for at_s, news in t.news if at_s <= as_of_s]
 
+    def traded(self, client_id: str) -> bool:
+        """Whether any of it was executed."""
+        return any(ticket.filled for ticket in self.tickets.get(client_id, ()))
+
     def account(self, as_of_s: float) -> Account:
         """Balances, positions and open orders as of that moment."""
         k = bisect_right(self._history, as_of_s, key=lambda entry: entry[0]) - 1

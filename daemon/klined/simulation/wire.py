@@ -18,6 +18,7 @@ from klined.domain import (
     Batch,
     Denied,
     Doubted,
+    Ended,
     Fill,
     Funded,
     Instrument,
@@ -34,6 +35,8 @@ from klined.simulation.world import World
 from klined.venues.ccxt import Alarm
 
 MISSED = 0.7  # share of the user stream's events that a fault swallows
+FOLLOW_S = (0.3, 2.0)  # how soon an order is asked for that ended with a part traded
+FOLLOWED_MAX = 5
 TIMEOUT_S = 10.0  # after which a client gives up on an answer
 Payload = TypeVar("Payload")
 
@@ -186,12 +189,27 @@ class SimVenue:
         missed = fault is not None and fault.what == "miss" and world.random("miss", len(world.trace)) < MISSED
         if missed or self._timeline.at("net", world.now_s):
             return
+        if isinstance(news, Ended) and self._exchange.traded(news.client_id):
+            world.after(world.between(*FOLLOW_S, "follow", len(world.trace)), lambda: self._follow(news.client_id, 0))
+            return  # as the adapter: its trades may come later than its end, so it is asked for
         delay_s = world.between(0.02, 0.4, "push", len(world.trace))
         if fault and fault.what == "delay":
             delay_s += fault.amount * world.random("delay", len(world.trace))
         world.after(delay_s, lambda: self._hear(news))
         if fault and fault.what == "twice":
             world.after(delay_s * 3.0, lambda: self._hear(news))
+
+    def _follow(self, client_id: str, tries: int) -> None:
+        """Ask for all that is known of an order that ended, in the background; not for ever."""
+        world = self._world
+        fault = self._timeline.at("read", world.now_s)
+        if self.dead or tries >= FOLLOWED_MAX:
+            return
+        if self._timeline.at("net", world.now_s) or (fault is not None and fault.what == "fail"):
+            world.after(FOLLOW_S[1] * (tries + 1), lambda: self._follow(client_id, tries + 1))
+            return
+        for news in self._exchange.told(client_id, world.now_s):
+            self._hear(news)
 
     def _hear(self, news: News) -> None:
         if self.dead:

@@ -94,6 +94,7 @@ class Executor:
         self._watch: deque[tuple[int, str]] = deque()
         self._announced = 0
         self._changed: dict[str, Order] = {}
+        self._now_ms = 0  # when timers were last looked at
 
     def plan(self, approved: Approved, now_ms: int) -> tuple[Action, ...]:
         """Persist, then submit.
@@ -161,6 +162,9 @@ class Executor:
     def due(self, now_ms: int) -> tuple[Action, ...]:
         """Ask for what is open for too long, forget what ended long ago. O(1) when nothing is due."""
         timers, watch = self._timers, self._watch
+        if now_ms < self._now_ms and timers:
+            self._set_back(now_ms)
+        self._now_ms = now_ms
         if not (timers and timers[0][0] <= now_ms) and not (watch and watch[0][0] <= now_ms):
             return ()  # whatever set a timer has announced it
         actions: list[Action] = []
@@ -296,6 +300,14 @@ class Executor:
             self._watch.append((now_ms + self._patience.watch_ms, client_id))
             self._ask_later(life, now_ms)
         return (*actions, *self._wait(now_ms))
+
+    def _set_back(self, now_ms: int) -> None:
+        """The clock was set back: what was to be asked for by the old one is asked for now. O(orders)."""
+        self._timers.clear()
+        for life in self._lives.values():
+            if life.due_ms:
+                self._timer(life, min(life.due_ms, now_ms))
+        self._announced = 0
 
     def _ask_later(self, life: _Life, now_ms: int) -> None:
         patience = self._patience
