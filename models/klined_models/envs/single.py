@@ -14,6 +14,7 @@ from klined.kernels.jit import Kernels
 from klined_models.envs.bars import Data
 from klined_models.envs.lanes import Lanes
 from klined_models.envs.scene import Scene, scene_of
+from klined_models.envs.screen import MODES, Screen
 from klined_models.envs.settings import Levels, Settings
 from klined_models.envs.spaces import action_space, observation_space, shown
 
@@ -28,7 +29,7 @@ class TradingEnv(gymnasium.Env[Any, Any]):
     reset before the next step.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - gymnasium's
+    metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 10}  # noqa: RUF012 - gymnasium's
 
     def __init__(
         self,
@@ -49,7 +50,9 @@ class TradingEnv(gymnasium.Env[Any, Any]):
         if isinstance(data, Scene) and settings is None and not options:
             settings = data.settings
         self.scene = scene_of(data, settings or Settings.of(options), kernels)
+        record = record or render_mode is not None
         self.lanes = Lanes(self.scene, 1, reset="disabled", record=record)
+        self.screen = Screen(self.lanes, render_mode) if render_mode is not None else None
         self.render_mode, self.with_masks, self.recorded = render_mode, masks, record
         self.action_space = action_space(self.scene)
         self.observation_space = observation_space(self.scene)
@@ -75,6 +78,8 @@ class TradingEnv(gymnasium.Env[Any, Any]):
             self.lanes.seed(self._all, np.array([seed], np.uint64))
         self.lanes.begin(self._all)
         self._begun = True
+        if self.screen is not None:
+            self.screen.begin(self.bar_index)
         return self._shown(), self._info()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -94,6 +99,8 @@ class TradingEnv(gymnasium.Env[Any, Any]):
             raise ConfigError(f"action {action!r} does not fit {self.action_space}") from None
         lanes = self.lanes
         lanes.step()
+        if self.screen is not None:
+            self.screen.add()
         turn = lanes.turn
         reward = self._rewards[turn][0]
         if self._customs:
@@ -102,6 +109,23 @@ class TradingEnv(gymnasium.Env[Any, Any]):
         terminated, truncated = self._over[turn]
         seen = self._rows[turn].copy() if self._flat else self._shown()
         return seen, reward, terminated[0] != 0, truncated[0] != 0, self._info()
+
+    def render(self) -> Any:
+        """The episode as a picture (720, 960, 3) uint8; with `human`, steps draw it in a window and this does nothing.
+
+        Raises:
+            ConfigError: made without render_mode, used before reset, or no display for `human`.
+        """
+        if self.screen is None:
+            raise ConfigError(f"nothing to render: make the environment with render_mode, one of {', '.join(MODES)}")
+        if not self._begun:
+            raise ConfigError("render was called before reset; call reset(seed=...) first")
+        return self.screen.render()
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self.screen is not None:
+            self.screen.close()
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which levels the gate would pass or hold, flat, as sb3-contrib's MaskablePPO asks."""
