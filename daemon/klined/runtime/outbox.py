@@ -136,7 +136,7 @@ class Outbox:
         if knows_secrets():
             record = without_secrets(record)
         try:
-            await self._journal.commit(record, self._snapshot)
+            await self._store(record)
         except StateError as error:
             log.error("journal.failed", why=str(error), hint="no order is sent until it can be written")  # noqa: TRY400
             self._trader.abandon(record, "the journal cannot be written")
@@ -145,6 +145,23 @@ class Outbox:
         if self._bus.watchers:
             self._bus.publish(record.events)  # of orders that earlier batches decided
             self._bus.publish(record.decisions)
+
+    async def _store(self, record: Record) -> None:
+        """Durable, or not: a stop that cancels who waits must not leave open whether intents may be sent."""
+        if self._venue.in_process:  # whose orders never leave: nothing to tell apart
+            await self._journal.commit(record, self._snapshot)
+            return
+        blob = self._snapshot()  # of this moment, not of the task's first step
+        storing = asyncio.ensure_future(self._journal.commit(record, lambda: blob))
+        try:
+            await asyncio.shield(storing)
+        except asyncio.CancelledError:
+            await asyncio.wait([storing])
+            if storing.exception() is None:
+                self._trader.committed(record)  # whoever flattens next sends what was intended, and ends it
+            else:
+                self._trader.abandon(record, "the journal cannot be written")
+            raise
 
     async def settle(self) -> None:
         """Until cancelled: ask for orders whose fate is open, when they are due."""
