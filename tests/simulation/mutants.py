@@ -28,6 +28,7 @@ from klined.simulation.disk import SimJournal
 from klined.simulation.life import Mutation
 from klined.simulation.power import FileDisk
 from klined.simulation.stream import SimFeed
+from klined.simulation.wire import SimVenue
 from klined.trader.actions import Cancel
 from klined.trader.executor import Patience
 from klined.trader.orders import Closed, Order, Working
@@ -128,8 +129,10 @@ def forgets_the_loss_of_the_day(daemon: Daemon) -> None:
 
 
 def ignores_late_fills(daemon: Daemon) -> None:
-    """An order that ended cannot trade any more."""
+    """An order that ended cannot trade any more, and its end needs no question."""
     trader, hear = daemon.trader, daemon.trader.hear
+    assert isinstance(daemon.venue, SimVenue)
+    daemon.venue.follows = False
 
     def deaf(news: News, now_ms: int) -> None:
         order: Order | None = trader.executor.order(news.fill.client_id) if isinstance(news, Traded) else None
@@ -264,7 +267,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(journals_after_the_answer, {"I3"}, 3),
     Wrong(waits_too_short_for_a_lagging_read, {"I1", "I2", "I5", "I6", "I7"}, 200),
     Wrong(stops_when_disconnected, {"I15"}, 5),
-    Wrong(flattens_without_settling, {"I6"}, 100),
+    Wrong(flattens_without_settling, {"I6"}, 200),
     Wrong(says_flat_without_asking, {"I6"}, 40),
     Wrong(forgets_the_loss_of_the_day, {"I12"}, 5),
     Wrong(ignores_late_fills, {"I5", "I7"}, 200),
@@ -276,5 +279,5 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(reprices_without_waiting, {"I1", "I2"}, 20),
     Wrong(restores_its_indicators_cold, {"I9"}, 5),
     Wrong(does_not_wait_for_the_disk, {"I1", "I5", "I6", "I7", "I9", "I12", "I13"}, 40),
-    Wrong(adopts_the_first_look, {"I5", "I7"}, 60),
+    Wrong(adopts_the_first_look, {"I5", "I7"}, 100),
 )

@@ -71,6 +71,7 @@ class SimVenue:
         self._asked = 0
         self._terse = world.random("ack") < 0.5  # an exchange tells the trades, or only that it took the order
         self.dead = False
+        self.follows = True  # an end by its stream with a question, for it says nothing about trades that got lost
         self.alarms: asyncio.Queue[Alarm] = asyncio.Queue(8)
         self.poked = asyncio.Event()
         self.why_poked = ""
@@ -189,7 +190,7 @@ class SimVenue:
         missed = fault is not None and fault.what == "miss" and world.random("miss", len(world.trace)) < MISSED
         if missed or self._timeline.at("net", world.now_s):
             return
-        if isinstance(news, Ended) and self._exchange.traded(news.client_id):
+        if self.follows and isinstance(news, Ended) and self._exchange.traded(news.client_id):
             world.after(world.between(*FOLLOW_S, "follow", len(world.trace)), lambda: self._follow(news.client_id, 0))
             return  # as the adapter: its trades may come later than its end, so it is asked for
         delay_s = world.between(0.02, 0.4, "push", len(world.trace))
