@@ -36,6 +36,7 @@ from klined.simulation.stream import SimFeed, Wire
 from klined.simulation.wire import SimClock, SimVenue
 from klined.simulation.world import World
 from klined.trader.plans import ORIGINAL
+from klined.trader.trader import Trader
 from klined.world.filters import default_instrument
 
 INSTALLATION = "sim000"
@@ -171,21 +172,8 @@ class Life:
         trader = make_trader(around.settings, instruments, policy, PLAN, INSTALLATION, patient=True)
         trader.gate.style = make_style(around.settings)
         trader.gate.trust(verified=True)
-        show = trader.show
-
-        def shown(batch: Batch) -> None:
-            show(batch)
-            self.shown.append(batch)
-
-        trader.show = shown  # type: ignore[method-assign]  # to compare with indicators that saw all of it at a stretch
         freezer = Freezer(around.settings, trader=trader, policy=policy, venue=venue, clock=clock, bars=None)
-        restore = freezer.restore
-
-        def restored(recovered: Recovered) -> None:
-            restore(recovered)
-            around.checkers.restored(self, recovered)
-
-        freezer.restore = restored  # type: ignore[method-assign]  # to look at what a restart remembers
+        self._overlook(trader, freezer)
         bus = Bus(())
         outbox = Outbox(
             venue=venue, journal=journal, clock=clock, trader=trader, snapshot=freezer.take, bus=bus, forgiving=True
@@ -230,6 +218,20 @@ class Life:
         )
         daemon.on_ready = self._on_ready
         return daemon
+
+    def _overlook(self, trader: Trader, freezer: Freezer) -> None:
+        """Let the checkers see what the indicators are shown, and what a restart remembers."""
+        show, restore = trader.show, freezer.restore
+
+        def shown(batch: Batch) -> None:
+            show(batch)
+            self.shown.append(batch)
+
+        def restored(recovered: Recovered) -> None:
+            restore(recovered)
+            self.around.checkers.restored(self, recovered)
+
+        trader.show, freezer.restore = shown, restored  # type: ignore[method-assign]
 
     def _on_ready(self) -> None:
         self.ready = True
