@@ -289,9 +289,7 @@ class Exchange:
                 news.extend(self._fund(index, bar, self._closes_ms[index], bar.open_time_ms + 1))
             for order in waiting:
                 if order.intent.kind is OrderKind.MARKET:
-                    quantity = self._allowed(index, order.intent)
-                    done = None if bar is None else self._matching.market(index, quantity, bar)
-                    news.extend(self._finish(order, index, done, bar.open_time_ms if bar else batch.close_time_ms))
+                    news.extend(self._market(order, index, bar, batch.close_time_ms))
             if bar is None:
                 continue
             resting = [order for order in waiting if order.intent.kind in LIMITS]
@@ -307,6 +305,13 @@ class Exchange:
                 if order not in adverse:
                     news.extend(self._limit(order, index, bar, batch.close_time_ms - 1))
         return news
+
+    def _market(self, order: Order, index: int, bar: Bar | None, close_ms: int) -> list[OrderNews]:
+        """At the bar's open; without a bar there is nobody to trade with."""
+        if bar is None:
+            return self._finish(order, index, None, close_ms)
+        done = self._matching.market(index, self._allowed(index, order.intent), bar)
+        return self._finish(order, index, done, bar.open_time_ms)
 
     def _fund(self, index: int, bar: Bar, after_ms: int, until_ms: int) -> list[News]:
         """Fundings that are due, on the position as it is, at the bar's open."""
