@@ -51,15 +51,6 @@ class Plentiful(Protocol):
 
 
 @runtime_checkable
-class Plentiful(Protocol):
-    """What a feed may add that often has several batches at hand, such as a recording."""
-
-    def ready(self, count: int) -> Sequence[Batch]:
-        """At most `count` batches that are here already, in order; nothing where `next` has to be asked."""
-        ...
-
-
-@runtime_checkable
 class Watched(Protocol):
     """What a feed may add, so that a watchdog can tell patience from a hang, and a sleep of the machine is mended."""
 
