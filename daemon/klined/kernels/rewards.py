@@ -95,11 +95,11 @@ def rate_step(Z: Row, U: Row, ring: Row, balance: float) -> float:
     if Z[EXCESS] != 0.0:
         U[TERM0 + EXCESS] = math.log(after / before) - math.log(U[HOLD1] / U[HOLD0])
         total += Z[EXCESS] * U[TERM0 + EXCESS]
-    fall = 1.0 - after / U[PEAK1] if after < U[PEAK1] else 0.0
     if Z[DRAWDOWN] != 0.0:
+        fall = 1.0 - after / U[PEAK1] if after < U[PEAK1] else 0.0
         U[TERM0 + DRAWDOWN] = U[FALL] - fall if fall > U[FALL] else 0.0
         total += Z[DRAWDOWN] * U[TERM0 + DRAWDOWN]
-    U[FALL] = fall
+        U[FALL] = fall
     if Z[TURNOVER] != 0.0:
         U[TERM0 + TURNOVER] = -U[TRADED] / before
         total += Z[TURNOVER] * U[TERM0 + TURNOVER]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from klined.backtest.lanes import Tape
 from klined.errors import ConfigError
-from klined.kernels import episode, game, resting, rewards, scaling, tapes
+from klined.kernels import game, lives, resting, rewards, scaling, tapes
 from klined.kernels import layout as at
 from klined.kernels.rows import Block, write_market
 from klined_models.envs.scene import Scene
@@ -36,7 +36,7 @@ class Lanes:
         self.A = np.zeros((count, at.NA))
         self.Q = np.zeros((count, n, at.NQ))
         self.W = np.zeros((count, tapes.NW))
-        self.N = np.zeros((count, episode.NN))
+        self.N = np.zeros((count, lives.NN))
         self.U = np.zeros((count, rewards.NU))
         self.Z = settings.game()
         self.Z[game.RESET], self.Z[game.WIDTH] = RESETS[reset], scene.width
@@ -60,8 +60,8 @@ class Lanes:
         self._waiting = 0
         self._all = np.ones(count, np.bool_)
         self.moved = self._all  # which lanes the last step moved; the others began
-        self.N[:, episode.TERMS] = np.arange(count) % len(self.P)
-        self.N[:, episode.BEGIN] = 1.0
+        self.N[:, lives.TERMS] = np.arange(count) % len(self.P)
+        self.N[:, lives.BEGIN] = 1.0
         self._play = scene.kernels.episode.play_lanes
         self._rows = (self._arguments(0), self._arguments(1))
 
@@ -79,13 +79,13 @@ class Lanes:
     def seed(self, lanes: NDArray[np.bool_], seeds: NDArray[np.uint64]) -> None:
         """Begin the episodes of these lanes anew, from the first of their seeds."""
         self.seeds[lanes] = seeds[lanes]
-        self.N[lanes, episode.EPISODE] = 0.0
+        self.N[lanes, lives.EPISODE] = 0.0
         self.draw(lanes)
 
     def draw(self, lanes: NDArray[np.bool_]) -> None:
         """Where the next episode of these lanes begins and ends."""
-        drawn = uniform(self.seeds[lanes], self.N[lanes, episode.EPISODE].astype(np.uint64))
-        self.N[lanes, episode.NEXT_START], self.N[lanes, episode.NEXT_END] = self.scene.episodes(drawn)
+        drawn = uniform(self.seeds[lanes], self.N[lanes, lives.EPISODE].astype(np.uint64))
+        self.N[lanes, lives.NEXT_START], self.N[lanes, lives.NEXT_END] = self.scene.episodes(drawn)
 
     def begin(self, lanes: NDArray[np.bool_]) -> None:
         """Start the drawn episodes of these lanes at once; the others stay as they are."""
@@ -93,11 +93,11 @@ class Lanes:
         for buffer in (self.observations, self.rewards, self.flags):
             buffer[turn] = buffer[self.turn]
         self.turn = turn
-        waiting = self.N[:, episode.BEGIN].copy()
-        self.N[:, episode.BEGIN] = lanes
+        waiting = self.N[:, lives.BEGIN].copy()
+        self.N[:, lives.BEGIN] = lanes
         self._play(*self._rows[turn], 1.0)
         waiting[lanes] = 0.0
-        self.N[:, episode.BEGIN] = waiting
+        self.N[:, lives.BEGIN] = waiting
         self.draw(lanes)
 
     def step(self) -> int:
@@ -107,14 +107,14 @@ class Lanes:
             ConfigError: an action outside its space; nothing has moved.
         """
         turn = 1 - self.turn
-        self.moved = self.N[:, episode.BEGIN] == 0.0 if self._waiting else self._all
+        self.moved = self.N[:, lives.BEGIN] == 0.0 if self._waiting else self._all
         ended: int = self._play(*self._rows[turn], 0.0)
         if ended < 0:
             self._refuse(-ended - 1)
         self.turn = turn
         if ended or self._waiting:
             self._waiting = ended
-            self.draw(self.N[:, episode.STEPS] == 0.0)
+            self.draw(self.N[:, lives.STEPS] == 0.0)
         return ended
 
     def steps(self) -> Steps:
@@ -133,7 +133,7 @@ class Lanes:
 
     def _mask(self, k: int, account: Any, positions: Any, verdict: Any, allowed: Any) -> None:
         tape = Tape if self.scene.plain else _same
-        terms, t = int(self.N[k, episode.TERMS]), int(self.N[k, episode.BAR])
+        terms, t = int(self.N[k, lives.TERMS]), int(self.N[k, lives.BAR])
         kernel = self.scene.kernels.masks.mask_levels
         rows = (
             self.A[k],

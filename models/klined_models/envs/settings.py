@@ -283,6 +283,7 @@ class Settings:
         z[game.WINDOW] = self.observation.window_bars
         z[game.PORTFOLIO] = float("portfolio" in self.observation.blocks)
         z[game.SCALED] = float(sizing.is_on)
+        z[game.COMPARED] = float(bool(self.rewards.customs) or z[rewards.EXCESS] != 0.0 or z[rewards.ORIGINAL] != 0.0)
         match self.action_kind:
             case Levels():
                 z[game.MODE] = game.LEVELS

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from klined.domain import Reason
 from klined.errors import ConfigError
-from klined.kernels import episode, tapes
 from klined.kernels import layout as at
+from klined.kernels import lives, tapes
 from klined.kernels.jit import Kernels
 from klined_models.envs.bars import Data
 from klined_models.envs.lanes import Lanes
@@ -88,7 +88,7 @@ class TradingEnv(gymnasium.Env[Any, Any]):
         Raises:
             ConfigError: used before reset or after the end, or an action outside its space.
         """
-        if self._episode[episode.BEGIN] != 0.0:
+        if self._episode[lives.BEGIN] != 0.0:
             self._refuse()
         try:
             if self._scalar:
@@ -148,20 +148,20 @@ class TradingEnv(gymnasium.Env[Any, Any]):
     @property
     def bar_index(self) -> int:
         """Of the bar that was seen last, in `scene.bars`."""
-        return int(self._episode[episode.BAR])
+        return int(self._episode[lives.BAR])
 
     def _shown(self) -> Any:
         return shown(self.scene, self._rows[self.lanes.turn].copy())
 
     def _info(self) -> dict[str, Any]:
-        bar = int(self._episode[episode.BAR])
+        bar = int(self._episode[lives.BAR])
         info: dict[str, Any] = {
             "equity": self._account[at.EQUITY],
             "position": self.lanes.Q[0, :, at.EXPOSURE].copy(),
             "bar": bar,
         }
         if self.recorded:
-            info["reason"] = int(self._episode[episode.REASON])
+            info["reason"] = int(self._episode[lives.REASON])
         if self.with_masks:
             info["action_mask"] = self.action_masks()
         return info

@@ -11,8 +11,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from klined.errors import ConfigError
-from klined.kernels import episode, rewards
 from klined.kernels import layout as at
+from klined.kernels import lives, rewards
 from klined.kernels.jit import Kernels
 from klined_models.envs.bars import Data
 from klined_models.envs.lanes import Lanes
@@ -137,7 +137,7 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
     @property
     def bar_index(self) -> NDArray[np.int64]:
         """Of the bar that each lane saw last."""
-        return self.lanes.N[:, episode.BAR].astype(np.int64)
+        return self.lanes.N[:, lives.BAR].astype(np.int64)
 
     @property
     def reward_terms(self) -> dict[str, Floats]:
@@ -177,7 +177,7 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
             given += np.where(stepped, weight * value, 0.0)
 
     def _refuse_ended(self) -> None:
-        ended = self.lanes.N[:, episode.BEGIN] != 0.0
+        ended = self.lanes.N[:, lives.BEGIN] != 0.0
         if ended.any():
             raise ConfigError(
                 f"lane {int(np.argmax(ended))} has ended and autoreset is off; "
