@@ -6,7 +6,7 @@ from pathlib import Path
 
 from klined import __version__
 from klined.config.settings import Settings
-from klined.domain import Approved, Decision, Event, Held, Refused
+from klined.domain import Approved, Cause, Decision, Event, Held, Refused
 
 BASE_DIGITS = 6
 
@@ -19,11 +19,13 @@ class Narrator:
         self._started_s = time.monotonic()
         self._blocked: dict[str, str] = {}
         self._targets: dict[str, float] = {}
+        self._interval_ms = 0
         self.fills = self.blocks = 0
 
     def greet(self, settings: Settings, policy: str) -> None:
         """What is about to run, in a few lines."""
         market = settings.market
+        self._interval_ms = market.interval_ms
         pace = f"{market.speed:g} bars per second" if market.speed else "as fast as it goes"
         say = self._say_line
         say(f"klined {__version__} · demo: simulated {', '.join(market.symbols)}, paper money, no network, no keys")
@@ -59,7 +61,7 @@ class Narrator:
                 if self._blocked.get(symbol) != reason.name:
                     self._blocked[symbol] = reason.name
                     name = f"risk.{reason.name.lower()}"
-                    self._say(decision.bar_time_ms, "block", f"{symbol}  {name}: {detail}")
+                    self._say(decision.bar_time_ms + self._interval_ms, "block", f"{symbol}  {name}: {detail}")
             case Approved():
                 self._blocked.pop(decision.symbol, None)
                 self._targets[decision.symbol] = decision.target
@@ -73,11 +75,13 @@ class Narrator:
             quantity = float(str(data["quantity"]))
             symbol = str(data["symbol"])
             side = "BUY " if quantity > 0 else "SELL"
-            target = self._targets.get(symbol, 0.0)
+            why = str(data["cause"])
+            if why == Cause.POLICY:
+                why = f"target {self._targets.get(symbol, 0.0):+.2f}"
             price, equity = float(str(data["price"])), data.get("equity")
             worth = f"   equity {float(equity):,.2f}" if isinstance(equity, float) else ""
             amount = f"{abs(quantity):.{BASE_DIGITS}g} {symbol.partition('/')[0]}"
-            self._say(event.time_ms, "fill", f"{side} {amount} @ {price:,.2f}   target {target:+.2f}{worth}")
+            self._say(event.time_ms, "fill", f"{side} {amount} @ {price:,.2f}   {why:<12}{worth}")
         elif event.level in {"warning", "error"}:
             told = "  ".join(f"{key}={value}" for key, value in data.items())
             self._say(event.time_ms, event.level, f"{event.name}  {told}")

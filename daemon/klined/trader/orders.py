@@ -29,6 +29,7 @@ from klined.domain import (
     Ended,
     Fill,
     Intent,
+    Liquidated,
     OrderNews,
     Sent,
     Traded,
@@ -147,6 +148,13 @@ def filled_quantity(order: Order) -> Decimal:
             return filled
         case Filled(intent):
             return intent.quantity
+
+
+def cause_of(order: Order | None, news: Traded | Liquidated) -> str | None:
+    """Why there was a trade; None: the order is none of ours."""
+    if isinstance(news, Liquidated):
+        return "liquidation"
+    return None if order is None else order.intent.cause.value
 
 
 def is_open(order: Order) -> bool:

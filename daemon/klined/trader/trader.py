@@ -52,7 +52,7 @@ from klined.trader.engine import Engine
 from klined.trader.executor import Executor
 from klined.trader.metrics import Metrics
 from klined.trader.minutes import Minutes
-from klined.trader.orders import Closed, Filled, Intended, Order, decode, filled_quantity
+from klined.trader.orders import Closed, Filled, Intended, Order, cause_of, decode, filled_quantity
 from klined.trader.reconcile import (
     Agreed,
     DriftedBalance,
@@ -354,6 +354,7 @@ class Trader(Views):
             price=str(fill.price),
             fee=str(fill.fee),
             client_id=fill.client_id,
+            cause=cause_of(self.executor.order(fill.client_id), news),
             realised=str(booked.realised),
             equity=self.book.A.row[0][at.EQUITY],
         )
