@@ -187,14 +187,14 @@ async def assemble(
     installation: str,
     bars: BarStore | None = None,
     forgiving: bool = False,
+    policy: Policy | None = None,
 ) -> Daemon:
-    """One daemon, not yet started.
+    """One daemon, not yet started. `policy` decides instead of the configured one.
 
     Raises:
         ConfigError, ModelError: something named in the settings cannot be had.
     """
-    clock = make_clock(settings)
-    policy = make_policy(settings)
+    clock, policy = make_clock(settings), policy or make_policy(settings)
     plan = fitting_plan(settings, policy)
     remote = make_remote(settings, clock, ClientIds(installation).prefix) if is_remote(settings) else None
     if remote is None:

@@ -78,6 +78,8 @@ class Daemon:
         self.accept_exchange = False  # a person has compared a restored backup with the exchange
         self.stop_why = "the market ended"
         self.report: Report | None = None
+        self.run = 0  # which of this journal's runs this is
+        self.failed: list[BaseException] = []  # what ended it, when it was not asked to
         self.on_ready: Callable[[], None] = lambda: None
         self.on_reload: Callable[[], None] = lambda: None
 
@@ -127,16 +129,17 @@ class Daemon:
         await self.pause(why)
         return await self.flatten.run(why, self.settings.runtime.flatten_deadline_s)
 
-    async def serve(self) -> int:
-        """Run to the end; returns the exit code."""
+    async def serve(self, *, heed_signals: bool = True) -> int:
+        """Run to the end; returns the exit code. Inside somebody else's process, signals are not for us."""
         signals = Signals(
             on_stop=lambda: self.stop("signal"),
             on_abort=self._abort,
             on_reload=self._reload,
             on_dump=self.dump,
         )
-        signals.install(asyncio.get_running_loop())
-        run = await self.journal.begin_run(self.clock.now_ms())
+        if heed_signals:
+            signals.install(asyncio.get_running_loop())
+        self.run = run = await self.journal.begin_run(self.clock.now_ms())
         code = EXIT_FAILED
         try:
             code = await self._live()
@@ -208,7 +211,7 @@ class Daemon:
             raise _StoppedEarlyError from None
 
     async def _live(self) -> int:
-        failed: list[BaseException] = []
+        failed = self.failed
         try:
             await self._begin()
             self.bus.start()

@@ -13,8 +13,11 @@ neither on how tasks were scheduled nor on how long blocks are.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from klined.domain import Batch, News, Verdict
 from klined.ports import Choice, Clock, Feed, Plentiful, Policy, Venue
@@ -26,6 +29,7 @@ from klined.trader.trader import Trader
 Batches = Sequence[Batch]
 Wanted = tuple[Batch, list[Choice]]
 Judged = tuple[Batch, list[Choice], list[Verdict]]
+Deliberation = Callable[[NDArray[np.float32]], Awaitable[list[Choice]]]
 QUEUE_SIZE = 2  # what is in flight and the end mark (None)
 BLOCK = 128  # batches that the indicators may be ahead of the policy
 
@@ -59,6 +63,7 @@ class Pipeline:
         self.stopping = False
         self.busy = ""  # feed or executor, the two stages that wait for something outside
         self._plentiful: Plentiful | None = None
+        self.deliberate: Deliberation | None = None  # asked instead of the policy, and waited for; it must answer
         self.feeding: asyncio.Task[None] | None = None  # set by the stage: cancelled before it runs, it would not end
 
     async def run(self) -> None:

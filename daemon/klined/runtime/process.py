@@ -25,7 +25,7 @@ from klined.config.settings import Settings
 from klined.domain import Batch, Decision, Event
 from klined.errors import KlinedError, StateError
 from klined.feeds.recorded import RecordedFeed
-from klined.ports import Observer
+from klined.ports import Observer, Policy
 from klined.runtime import log, secrecy
 from klined.runtime.assembly import assemble, make_observers
 from klined.runtime.control import Control
@@ -71,10 +71,10 @@ def run(settings: Settings, reread: Reread, *, accept_exchange: bool = False) ->
     log.take_over()
     faulthandler.enable()  # the watchdog's SIGABRT says where every thread stood
     secrecy.protect(settings)
-    return _locked(settings, lambda: _serve(settings, reread, accept_exchange=accept_exchange), _loop(settings))
+    return _locked(settings, lambda: _serve(settings, reread, accept_exchange=accept_exchange), loop_of(settings))
 
 
-def _loop(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_of(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """What makes the event loop; None for asyncio's own."""
     if settings.exchange.speed != 1.0:
         return partial(HurriedLoop, settings.exchange.speed)
@@ -171,33 +171,69 @@ async def _replay(settings: Settings, told: dict[str, object]) -> int:
     return code
 
 
-async def _served(daemon: Daemon, journal: AsyncJournal) -> int:
+async def host(
+    settings: Settings, policy: Policy, observers: Sequence[Observer], made: Callable[[Daemon], None]
+) -> int:
+    """As `run`, inside somebody else's loop and process: no signals, no control socket; the exit code.
+
+    `policy` decides instead of the configured one; `made` is called with the daemon before it starts.
+
+    Raises:
+        KlinedError: it could not be put together, or the directory is in use.
+    """
+    secrecy.protect(settings)
+    with StateLock(settings.state_dir):
+        bars = BarStore(settings.state_dir / BARS)
+        try:
+            daemon, journal = await _live(settings, [Logger(), *observers], bars, policy)
+            daemon.pipeline.progress = partial(_progress, daemon, bars)
+            watching = asyncio.create_task(Watch(daemon).run())
+            try:
+                made(daemon)
+                code = await _served(daemon, journal, heed_signals=False)
+            finally:
+                watching.cancel()
+            await _close(daemon, journal, code)
+            return code
+        finally:
+            bars.close()
+
+
+async def _served(daemon: Daemon, journal: AsyncJournal, *, heed_signals: bool = True) -> int:
     """The exit code. An error closes the journal, whose thread would keep the process alive."""
     try:
-        return await daemon.serve()
+        return await daemon.serve(heed_signals=heed_signals)
     except BaseException:
         await journal.close()
         raise
 
 
-async def _live(settings: Settings, observers: Sequence[Observer], bars: BarStore) -> tuple[Daemon, AsyncJournal]:
+async def _live(
+    settings: Settings, observers: Sequence[Observer], bars: BarStore, policy: Policy | None = None
+) -> tuple[Daemon, AsyncJournal]:
     journal = await AsyncJournal.open(settings.state_dir / JOURNAL)
     try:
-        return await _assembled(settings, observers, bars, journal), journal
+        return await _assembled(settings, observers, bars, journal, policy), journal
     except BaseException:
         await journal.close()  # or its thread would keep a process alive that has nothing to do
         raise
 
 
 async def _assembled(
-    settings: Settings, observers: Sequence[Observer], bars: BarStore, journal: AsyncJournal
+    settings: Settings,
+    observers: Sequence[Observer],
+    bars: BarStore,
+    journal: AsyncJournal,
+    policy: Policy | None,
 ) -> Daemon:
     known = (await journal.recover()).memory.get(INSTALLATION)
     if known is None:
         # A generated market must decide alike wherever it runs, down to the client ids.
         known = REPLAY_ID if settings.market.feed_name == "generated" else secrets.token_hex(4)
         await journal.remember(INSTALLATION, known)
-    return await assemble(settings, journal=journal, observers=observers, installation=known, bars=bars, forgiving=True)
+    return await assemble(
+        settings, journal=journal, observers=observers, installation=known, bars=bars, forgiving=True, policy=policy
+    )
 
 
 async def _close(daemon: Daemon, journal: AsyncJournal | SyncJournal, code: int) -> Path | None:

@@ -3,6 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from klined.domain import Purpose
+
 if TYPE_CHECKING:
     from klined.runtime.pipeline import Pipeline
 
@@ -44,7 +46,10 @@ async def policy(p: "Pipeline") -> None:
             else:
                 p.admit(batch)
             observations = p.trader.observe()
-            choices = p.policy.decide(observations) if p.trader.warm else p.trader.undecided
+            if p.deliberate is not None and p.trader.warm and batch.purpose is Purpose.TRADE:
+                choices = await p.deliberate(observations)
+            else:
+                choices = p.policy.decide(observations) if p.trader.warm else p.trader.undecided
             p.targets.put_nowait((batch, choices))
             await p.settled.get()
         p.permits.put_nowait(None)

@@ -29,7 +29,7 @@ from klined.domain import (
     Verdict,
 )
 from klined.kernels import layout as at
-from klined.kernels.gate import count_order, flatten_lots, gate_step
+from klined.kernels.gate import count_order, flatten_lots, gate_step, judge_order
 from klined.kernels.memory import DECAY, correlate_step, forget_book
 from klined.kernels.rows import Row
 from klined.trader.exits import CAUSES, show_bars
@@ -152,6 +152,38 @@ class Gate:
         kind = OrderKind.MARKET if market else style.kind
         intent = replace(ended, client_id=name, quantity=left, kind=kind, price=price)
         return Approved(intent, "at the market" if market else "priced anew")
+
+    def order(self, i: int, asked: Intent, now_ms: int, valid_ms: int) -> Approved | Refused:
+        """What becomes of an order that somebody asks for between two decisions: as it is, or not at all.
+
+        It passes every check of a target's order except those that keep a policy from trading too often: deadband,
+        largest change, one order a bar. The last bar may be `valid_ms` old.
+        """
+        instrument, q, p, out = self.instruments[i], self._q[i], self._p, self._out
+        lots = float(asked.quantity / instrument.lot)
+        price = asked.price or self._price(i)
+        fault = fault_of(asked.quantity, price, instrument, reference=self._price(i) if asked.price else None)
+        if fault is not None:
+            return Refused(instrument.symbol, fault, sentence(fault))
+        if q[at.EXIT]:
+            return Refused(instrument.symbol, Reason.COOLDOWN, "a protective exit is closing this position")
+        for slot in range(at.N_OUT):
+            out[slot] = 0.0
+        age, working = p[at.BAR_AGE_MAX_MS], q[at.WORKING]
+        p[at.BAR_AGE_MAX_MS], q[at.ORDERED] = max(age, valid_ms), 0.0
+        a, wanted = self._a, q[at.LOTS] + working + lots
+        why = judge_order(a, self._q, self._m, p, self._c, self._n, i, wanted, a[at.HALT], 0.0, 0.0, now_ms, out)
+        p[at.BAR_AGE_MAX_MS] = age
+        q[at.WANTED] = 0.0  # it is no target: what is left of it does not drift
+        reason = Reason(int(why))
+        if reason is not Reason.OK:
+            return Refused(instrument.symbol, reason, sentence(reason, out[at.OUT_VALUE], out[at.OUT_LIMIT]))
+        if out[at.OUT_LOTS] != lots:
+            q[at.WORKING] = working
+            left = abs(quantity_of(int(out[at.OUT_LOTS]), instrument))
+            told = f"of {abs(asked.quantity)} only {left} may go: the rest is not paid for, or could not be left again"
+            return Refused(instrument.symbol, Reason.NOTIONAL_MAX, told)
+        return Approved(replace(asked, reduce_only=bool(out[at.OUT_REDUCE])), "asked for by hand")
 
     def ended(self, i: int, intent: Intent, *, filled: bool) -> None:
         """Count in a row what limit orders leave unfilled; a fill in full, or the other direction, begins anew."""
