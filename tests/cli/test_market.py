@@ -9,6 +9,7 @@ import pytest
 
 from klined.cli.main import main
 from klined.cli.market import read_bars
+from klined.config.load import load
 from klined.world.generators import SAYS, generate
 from klined.world.laying import lay
 from klined.world.scenarios import SCENARIOS, parsed
@@ -105,3 +106,23 @@ def test_what_cannot_be_done_is_told_in_a_sentence(
 ) -> None:
     assert main(["market", *args]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_costs_measured_on_a_recorded_book_are_settings(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = shared_data / "ws_frames/hftbacktest/usdm_ethusdt_20240808.gz"
+    assert main(["market", "calibrate", str(frames), "--symbol", "ETH/USDT:USDT"]) == 0
+    text = capsys.readouterr().out
+    path = tmp_path / "klined.toml"
+    path.write_text(text)
+    assert load(path).costs.impact == pytest.approx(0.59, abs=0.01)
+    assert 0.0 < load(path).costs.half_spread_bps < 0.1
+
+
+def test_costs_of_a_symbol_that_was_not_recorded_are_refused(
+    shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = shared_data / "ws_frames/hftbacktest/spot_ethusdt_20240808.gz"
+    assert main(["market", "calibrate", str(frames), "--symbol", "SOL/USDT"]) == 2
+    assert "holds 0 bars" in capsys.readouterr().err

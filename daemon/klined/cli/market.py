@@ -1,4 +1,4 @@
-"""The verb that makes markets, troubles them and judges them: market list, generate, lay, check."""
+"""The verb that makes markets and troubles, judges and measures them: list, generate, lay, check, calibrate."""
 
 import argparse
 import gzip
@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from klined.backtest.calibration import calibrate
 from klined.cli.output import RED, emit, paint, table
 from klined.cli.running import file_overrides
 from klined.errors import ConfigError
@@ -26,10 +27,11 @@ from klined.world.tables import COLUMNS
 
 Bars = NDArray[np.float64]
 BARS = 43_200  # a month of minutes
+SECONDS_MAX = 86_400
 
 
 def market_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,generate,lay,check}")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,generate,lay,check,calibrate}")
     actions.add_parser("list", help="every generator and every scenario")
     make = actions.add_parser("generate", help="bars of a made-up market, as CSV")
     make.add_argument("--kind", default="market", metavar="NAME", help="like garch, or garch:alpha=0.1,beta=0.85")
@@ -50,6 +52,12 @@ def market_arguments(parser: argparse.ArgumentParser) -> None:
     judge = actions.add_parser("check", help="does it behave like a market? Stylised facts, with bands")
     judge.add_argument("file", type=Path, metavar="FILE", help="bars, like ETHUSDT-1m.csv.gz")
     _market_of(judge)
+    measure = actions.add_parser("calibrate", help="what trading costs, measured on a recorded order book")
+    measure.add_argument(
+        "file", type=Path, metavar="FILE", help="depth, quote and trade frames of Binance, one a line, with times"
+    )
+    measure.add_argument("--symbol", default="ETH/USDT", help="whose frames (ETH/USDT)")
+    measure.add_argument("--seconds", type=float, default=15.0, metavar="S", help="length of a bar (15)")
 
 
 def _market_of(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +73,8 @@ def market(args: argparse.Namespace) -> int:
             return _generate(args)
         case "lay":
             return _lay(args)
+        case "calibrate":
+            return _calibrate(args)
         case _:
             return _check(args)
 
@@ -130,6 +140,23 @@ def _check(args: argparse.Namespace) -> int:
     else:
         print(_page(args.file.name, report))
     return 0 if report.realistic else 1
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    """The lines of [costs] that the book asks for, and how well they tell what orders would have paid."""
+    if not 0.001 <= args.seconds <= SECONDS_MAX:
+        raise ConfigError(f"--seconds {args.seconds:g} must lie between 0.001 and {SECONDS_MAX}, a day")
+    found = calibrate(args.file, args.symbol, round(args.seconds * 1000))
+    if args.json:
+        emit(msgspec.to_builtins(found))
+        return 0
+    print(
+        f"# {args.file.name}: {found.symbol}, {found.bars:,} bars of {args.seconds:g} s, {found.orders:,} orders tried"
+    )
+    print(f"# half the spread in 99 % of the time: {found.half_spread_worst_bps:.3g} bp or less")
+    print(f"# the law of impact errs by {found.error_bps:.2g} bp")
+    print(f"[costs]\nhalf_spread_bps = {found.half_spread_bps:.3g}\nimpact = {found.impact:.2g}")
+    return 0
 
 
 def _page(name: str, report: Report) -> str:

@@ -19,6 +19,7 @@ from msgspec import Struct
 from klined.domain import Bar
 from klined.errors import ConfigError
 from klined.kernels import micro
+from klined.world.filters import venue_symbol
 
 Level = tuple[str, str]  # price, size
 KEPT_MAX = 1_000  # updates; a snapshot that is older than all of them is of no use
@@ -26,6 +27,7 @@ KEPT_MAX = 1_000  # updates; a snapshot that is older than all of them is of no 
 
 class _Event(Struct):
     e: str = ""
+    s: str = ""  # symbol; a snapshot has none
     b: str | list[Level] = ""  # best bid of a quote, bids of an update
     B: str = ""  # its size
     a: str | list[Level] = ""
@@ -114,6 +116,7 @@ class Tape:
 
     def __init__(self, symbol: str, interval_ms: int) -> None:
         self.symbol, self.interval_ms = symbol, interval_ms
+        self._name = venue_symbol(symbol)
         self.book = Book()
         self.quote: Quote | None = None
         self._bucket = -1
@@ -139,6 +142,8 @@ class Tape:
         return ended
 
     def _take(self, event: _Event) -> None:
+        if event.s not in {"", self._name}:
+            return
         if event.lastUpdateId:
             self.book.snapshot(event)
         elif event.e == "depthUpdate":
