@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import cli, daemon, engine, envs, lane, replay, table
+from benchmarks import cli, daemon, engine, envs, lane, replay, table, wire
 from benchmarks.process import Absent
 from benchmarks.table import Row
 
@@ -20,6 +20,7 @@ TOPICS: dict[str, Measure] = {
     "engine": engine.rows,
     "envs": envs.rows,
     "daemon": daemon.rows,
+    "wire": wire.rows,
     "cli": cli.rows,
 }
 

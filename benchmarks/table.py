@@ -32,23 +32,32 @@ def row(
     baseline: str = "",
     baseline_value: float | None = None,
     ratio_min: float | None = None,
+    times_max: float | None = None,
     note: str = "",
 ) -> Row:
-    """Judge one figure. A baseline that is absent cannot be missed; its row says so."""
+    """Judge one figure. A baseline that is absent cannot be missed; its row says so.
+
+    `ratio_min`: how many times better than the baseline it must be at least. `times_max`: how many times the baseline's
+    value it may be at most, for figures of which less is better; with neither bound it is told and not judged.
+    """
     ratio = None
     if value and baseline_value:
-        ratio = value / baseline_value if at_most is None else baseline_value / value
+        less = at_most is not None or times_max is not None
+        ratio = baseline_value / value if less else value / baseline_value
     ok = value is not None
     if value is not None:
         ok = (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
     if ratio is not None and ratio_min is not None:
         ok = ok and ratio >= ratio_min
+    if ratio is not None and times_max is not None:
+        ok = ok and ratio * times_max >= 1
     required = " and ".join(
         words
         for words in (
             "" if at_least is None else f">= {at_least:,.10g}",
             "" if at_most is None else f"<= {at_most:,.10g}",
             "" if ratio_min is None else f">= {ratio_min:g} x baseline",
+            "" if times_max is None else f"<= {times_max:g} x baseline",
         )
         if words
     )
