@@ -1,6 +1,9 @@
 """A sandbox of its own for every test: on a free port, with a clock that stands still unless a test lets it go."""
 
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -26,3 +29,14 @@ async def server(settings: SandboxSettings) -> AsyncIterator[SandboxServer]:
 async def wire(server: SandboxServer) -> AsyncIterator[Wire]:
     async with aiohttp.ClientSession() as http:
         yield Wire(http, server)
+
+
+@pytest.fixture(scope="session")
+def documented(shared_data: Path) -> dict[str, list[Any]]:
+    """Examples of the spot documentation by section."""
+    path = shared_data / "fixtures/binance_docs/spot_docs_json_examples.json"
+    found: dict[str, list[Any]] = {}
+    for document, entries in json.loads(path.read_text()).items():
+        for entry in entries if document != "web-socket-api.md" else ():  # the same answers, wrapped
+            found.setdefault(entry["section"], []).append(entry["example"])
+    return found

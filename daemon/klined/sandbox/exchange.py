@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from klined.domain import MarketKind
 from klined.errors import StateError
-from klined.sandbox import spot_reports
+from klined.sandbox import spot_events
 from klined.sandbox.broadcast import Broadcast
 from klined.sandbox.clock import SandboxClock
 from klined.sandbox.fate import Fate
@@ -152,7 +152,7 @@ class SandboxExchange:
         self.store.commit(self._rows())
         now_ms = self.clock.told_ms()
         for news in self.spot.drain():
-            self.users["spot"].tell(spot_reports.event(self.spot, news, now_ms), now_ms)
+            self.users["spot"].tell(spot_events.event(self.spot, news, now_ms), now_ms)
         for news in self.perp.drain():
             self.users["perp"].tell(self.reports.event(news, now_ms), now_ms)
 

@@ -4,7 +4,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from klined.sandbox import market_calls, perp_account, perp_calls, perp_settings, spot_calls, spot_lists, spot_reports
+from klined.sandbox import (
+    market_calls,
+    perp_account,
+    perp_calls,
+    perp_settings,
+    spot_calls,
+    spot_changes,
+    spot_lists,
+    spot_reports,
+)
 from klined.sandbox.answers import BAD_KEY, BAD_KEY_FORMAT, ApiError, declined
 from klined.sandbox.calls import Call, Endpoint, Security
 from klined.sandbox.exchange import SandboxExchange
@@ -14,7 +23,10 @@ from klined.sandbox.settings import Key
 from klined.sandbox.signing import WINDOW_MS, check_time, verify
 from klined.world.tickets import Declined
 
-ENDPOINTS = {**market_calls.TABLE, **spot_calls.TABLE, **spot_lists.TABLE, **perp_calls.TABLE, **perp_settings.TABLE}
+ENDPOINTS = {
+    **market_calls.TABLE, **spot_calls.TABLE, **spot_changes.TABLE, **spot_lists.TABLE, **perp_calls.TABLE,
+    **perp_settings.TABLE,
+}  # fmt: skip
 ACCOUNT_PATHS = {
     "/api/v3/account": "spot", "/fapi/v2/account": "v2", "/fapi/v3/account": "v3", "/fapi/v2/balance": "balance",
     "/fapi/v3/balance": "balance", "/fapi/v2/positionRisk": "risk2", "/fapi/v3/positionRisk": "risk3",

@@ -58,14 +58,14 @@ def spot_entry(item: Instrument, state: str, raw: Mapping[str, Any]) -> dict[str
         "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8,
         "orderTypes": SPOT_TYPES,
-        "icebergAllowed": True,
+        "icebergAllowed": False,
         "ocoAllowed": True,
-        "otoAllowed": False,
-        "opoAllowed": False,
+        "otoAllowed": True,
+        "opoAllowed": True,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": True,
         "cancelReplaceAllowed": True,
-        "amendAllowed": False,
+        "amendAllowed": True,
         "pegInstructionsAllowed": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
@@ -75,7 +75,13 @@ def spot_entry(item: Instrument, state: str, raw: Mapping[str, Any]) -> dict[str
         "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
         "allowedSelfTradePreventionModes": ["NONE", *SELF_TRADE],
     }
-    return {**template, **raw, "status": state, "filters": _patched(raw.get("filters"), template["filters"])}
+    return {
+        **template,
+        **raw,
+        "icebergAllowed": False,
+        "status": state,
+        "filters": _patched(raw.get("filters"), template["filters"]),
+    }
 
 
 def perp_entry(item: Instrument, state: str, raw: Mapping[str, Any]) -> dict[str, Any]:

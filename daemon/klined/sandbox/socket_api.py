@@ -28,7 +28,10 @@ SPOT = {
     "order.place": "POST order", "order.test": "POST order/test", "order.status": "GET order",
     "order.cancel": "DELETE order", "order.cancelReplace": "POST order/cancelReplace",
     "openOrders.status": "GET openOrders", "openOrders.cancelAll": "DELETE openOrders", "allOrders": "GET allOrders",
+    "order.amend.keepPriority": "PUT order/amend/keepPriority", "order.amendments": "GET order/amendments",
     "orderList.place": "POST order/oco", "orderList.place.oco": "POST orderList/oco",
+    "orderList.place.oto": "POST orderList/oto", "orderList.place.otoco": "POST orderList/otoco",
+    "orderList.place.opo": "POST orderList/opo", "orderList.place.opoco": "POST orderList/opoco",
     "orderList.status": "GET orderList",
     "orderList.cancel": "DELETE orderList", "openOrderLists.status": "GET openOrderList",
     "allOrderLists": "GET allOrderList", "account.status": "GET account",
@@ -49,6 +52,7 @@ ROUTES = {
     "perp": {name: (to.split()[0], f"/fapi/{to.split()[1]}") for name, to in PERP.items()},
 }
 SUBSCRIBE_WEIGHT = 2
+PLACING = {name for name, (verb, _) in {**ROUTES["spot"], **ROUTES["perp"]}.items() if verb in {"POST", "PUT"}}
 
 
 class Session(Struct):
@@ -125,7 +129,7 @@ class SocketApi:
     def _answer(self, session: Session, number: Any, method: str, params: dict[str, Any]) -> bytes:
         """The honest answer."""
         kind, exchange = session.kind, self._exchange
-        placed = method == "order.place"
+        placed = method in PLACING
         try:
             result = self._call(session, method, from_json(params), params)
             answer: dict[str, Any] = {"id": number, "status": 200, "result": result}

@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec.structs import replace
-
 from klined.sandbox import spot_reports as reports
-from klined.sandbox.answers import ApiError, declined
+from klined.sandbox.answers import ApiError
 from klined.sandbox.calls import Call, Endpoint, Security, Table, nothing
 from klined.sandbox.lag import in_time
 from klined.sandbox.mischief import spoiled
 from klined.sandbox.spot_lists import cancelled_list
 from klined.sandbox.spot_orders import new_id, response_type, spot_ticket
 from klined.sandbox.spot_reports import Json
-from klined.world.tickets import Declined, Order
+from klined.world.tickets import Order
 
 HISTORY_DEFAULT, HISTORY_MAX = 500, 1000
 
@@ -28,15 +26,7 @@ def new_order(call: Call) -> Json:
     rates.count_order(call.now_ms)
     if order.filled:
         rates.forgive_order()
-    return _answer(call, order, answer)
-
-
-def _answer(call: Call, order: Order, answer: str) -> Json:
-    if answer == "ACK":
-        return reports.acknowledged(order, call.told_ms)
-    if answer == "RESULT":
-        return reports.result(order, call.told_ms)
-    return reports.full(order, call.exchange.spot.memory.trades_of(order), call.told_ms)
+    return reports.answered(venue, order, answer, call.told_ms)
 
 
 def _rates(call: Call, symbol: str) -> Json:
@@ -124,45 +114,6 @@ def cancel_all(call: Call) -> list[Json]:
     return found
 
 
-def cancel_replace(call: Call) -> Json:
-    """Cancel one order and place another, as cancelReplaceMode says."""
-    mode = call.params.require("cancelReplaceMode")
-    if mode not in {"STOP_ON_FAILURE", "ALLOW_FAILURE"}:
-        raise ApiError(-1130, "Data sent for parameter 'cancelReplaceMode' is not valid.")
-    found: Json = {"cancelResult": "SUCCESS", "newOrderResult": "SUCCESS"}
-    renamed = {"orderId": "cancelOrderId", "origClientOrderId": "cancelOrigClientOrderId"}
-    raw = {name: call.params.text(old) for name, old in renamed.items() if call.params.text(old)}
-    raw |= {"symbol": call.symbol()}
-    if call.params.text("cancelNewClientOrderId"):
-        raw["newClientOrderId"] = call.params.text("cancelNewClientOrderId")
-    try:
-        found["cancelResponse"] = cancel_order(replace(call, params=type(call.params)(raw)))
-    except (ApiError, Declined) as no:
-        found |= {"cancelResult": "FAILURE", "cancelResponse": _body(no)}
-    if found["cancelResult"] == "FAILURE" and mode == "STOP_ON_FAILURE":
-        found |= {"newOrderResult": "NOT_ATTEMPTED", "newOrderResponse": None}
-        raise _failed(-2022, "Order cancel-replace failed.", found)
-    try:
-        found["newOrderResponse"] = new_order(call)
-    except (ApiError, Declined) as no:
-        found |= {"newOrderResult": "FAILURE", "newOrderResponse": _body(no)}
-    if "FAILURE" in {found["cancelResult"], found["newOrderResult"]}:
-        both = found["cancelResult"] == found["newOrderResult"]
-        failed = (-2022, "Order cancel-replace failed.") if both else (-2021, "Order cancel-replace partially failed.")
-        raise _failed(*failed, found)
-    return found
-
-
-def _body(no: ApiError | Declined) -> Json:
-    return (declined(no) if isinstance(no, Declined) else no).body()
-
-
-def _failed(code: int, message: str, data: Json) -> ApiError:
-    error = ApiError(code, message, 409 if code == -2021 else 400)
-    error.data = data
-    return error
-
-
 def open_orders(call: Call) -> list[Json]:
     symbol = call.symbol() if call.params.text("symbol") else None
     found = call.exchange.spot.memory.open_orders(symbol)
@@ -246,7 +197,6 @@ TABLE: Table = {
     ("POST", "/api/v3/order/test"): Endpoint(try_order, 1, TRADE),
     ("GET", "/api/v3/order"): Endpoint(query_order, 4, SIGNED),
     ("DELETE", "/api/v3/order"): Endpoint(cancel_order, 1, TRADE, free=True),
-    ("POST", "/api/v3/order/cancelReplace"): Endpoint(cancel_replace, 1, TRADE, places=1, free=True),
     ("GET", "/api/v3/openOrders"): Endpoint(open_orders, 6, SIGNED),
     ("DELETE", "/api/v3/openOrders"): Endpoint(cancel_all, 1, TRADE, free=True),
     ("GET", "/api/v3/allOrders"): Endpoint(all_orders, 20, SIGNED),

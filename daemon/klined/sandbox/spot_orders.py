@@ -21,6 +21,8 @@ WAITING = frozenset(
     {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT}
 )
 DELTA_MIN, DELTA_MAX = 10, 2000
+STRATEGY_TYPE_MIN = 1_000_000
+SELF_TRADE = frozenset({"NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT", "TRANSFER"})
 RESPONSES = frozenset({"ACK", "RESULT", "FULL"})
 
 
@@ -29,8 +31,8 @@ def new_id() -> str:
     return secrets.token_urlsafe(16)[:22].replace("-", "a").replace("_", "b")
 
 
-def buys(params: Params) -> bool:
-    side = params.require("side")
+def buys(params: Params, name: str = "side") -> bool:
+    side = params.require(name)
     if side not in {"BUY", "SELL"}:
         raise ApiError(-1117, "Invalid side.")
     return side == "BUY"
@@ -78,6 +80,7 @@ def spot_ticket(params: Params, symbol: str) -> Ticket:
         quantity = params.positive("quantity")
         if quote:
             raise ApiError(-1106, "Parameter 'quoteOrderQty' sent when not required.")
+    _not_modelled(params)
     return Ticket(
         client_id=params.client_id("newClientOrderId", new_id()),
         symbol=symbol,
@@ -86,7 +89,8 @@ def spot_ticket(params: Params, symbol: str) -> Ticket:
         tif=_tif(params, kind, "timeInForce"),
         quantity=quantity,
         quote_quantity=quote,
-        self_trade=params.text("selfTradePreventionMode") or "EXPIRE_MAKER",
+        self_trade=self_trade(params, "EXPIRE_MAKER"),
+        **_strategy(params),
         **_prices(params, kind, {"price": "price", "stop": "stopPrice", "delta": "trailingDelta"}),
     )
 
@@ -127,12 +131,13 @@ def _prices(params: Params, kind: OrderType, names: Mapping[str, str]) -> dict[s
     return {**found, "stop": stop}
 
 
-def leg(params: Params, symbol: str, where: str, quantity: Decimal, *, buy: bool) -> Ticket:
-    """The `above` or `below` leg of an OCO list."""
-    kind = order_type(params.require(f"{where}Type"), TYPES - {OrderType.MARKET})
+def leg(params: Params, symbol: str, where: str, quantity: Decimal, *, buy: bool, oco: bool = True) -> Ticket:
+    """One order of a list, whose parameters begin with `where`: `above`, `pendingBelow`, ...; `oco`: of a pair."""
+    kind = order_type(params.require(f"{where}Type"), TYPES)
     names = {"price": f"{where}Price", "stop": f"{where}StopPrice", "delta": f"{where}TrailingDelta"}
-    if kind is OrderType.LIMIT:
+    if oco and kind in {OrderType.LIMIT, OrderType.MARKET}:
         raise ApiError(-1158, "Order type not supported in OCO.")
+    _not_modelled(params, where)
     return Ticket(
         client_id=params.client_id(f"{where}ClientOrderId", new_id()),
         symbol=symbol,
@@ -140,21 +145,62 @@ def leg(params: Params, symbol: str, where: str, quantity: Decimal, *, buy: bool
         type=kind,
         tif=_tif(params, kind, f"{where}TimeInForce"),
         quantity=quantity,
-        self_trade=params.text("selfTradePreventionMode") or "EXPIRE_MAKER",
+        self_trade=self_trade(params, "EXPIRE_MAKER"),
+        **_strategy(params, where),
         **_prices(params, kind, names),
     )
 
 
-def check_legs(above: Ticket, below: Ticket, last: Decimal) -> None:
-    """Raises ApiError when the legs cannot be a list, or their prices stand the wrong way round."""
+def leading(params: Params, symbol: str) -> Ticket:
+    """The working order of an OTO or OPO list."""
+    found = leg(
+        params, symbol, "working", params.positive("workingQuantity"), buy=buys(params, "workingSide"), oco=False
+    )
+    if found.type not in {OrderType.LIMIT, OrderType.LIMIT_MAKER}:
+        raise ApiError(-1130, "Data sent for parameter 'workingType' is not valid.")
+    return found
+
+
+def check_legs(above: Ticket, below: Ticket, last: Decimal | None = None) -> None:
+    """Raises ApiError when the legs cannot be a pair, or their prices stand the wrong way round `last`."""
     limits = [each for each in (above, below) if each.type is OrderType.LIMIT_MAKER]
     if len(limits) == 2:
         raise ApiError(-1168, "At least one OCO order must be contingent.")
-    if limits and above.buy and above.type is OrderType.LIMIT_MAKER:
-        raise ApiError(-1165, "A limit order in a buy OCO must be below.")
-    if limits and not above.buy and below.type is OrderType.LIMIT_MAKER:
-        raise ApiError(-1166, "A limit order in a sell OCO must be above.")
-    high = above.price if above.type is OrderType.LIMIT_MAKER else above.stop or above.price
-    low = below.price if below.type is OrderType.LIMIT_MAKER else below.stop or below.price
-    if (high and high <= last) or (low and low >= last):
+    for each, place, wrong in ((above, "below", above.buy), (below, "above", not below.buy)):
+        name = "buy" if each.buy else "sell"
+        if each.type is OrderType.LIMIT_MAKER and wrong:
+            raise ApiError(-1165 if each.buy else -1166, f"A limit order in a {name} OCO must be {place}.")
+        if each.type.profit and wrong:
+            raise ApiError(-1198 if each.buy else -1199, f"A take profit order in a {name} OCO must be {place}.")
+        if each.type.value.startswith("STOP_LOSS") and not wrong:
+            raise ApiError(-1196 if each.buy else -1197, f"A stop loss order in a {name} OCO must be {place}.")
+    high = above.price if above.type is OrderType.LIMIT_MAKER else above.stop or above.activation
+    low = below.price if below.type is OrderType.LIMIT_MAKER else below.stop or below.activation
+    if (high and low and high <= low) or (last is not None and ((high and high <= last) or (low and low >= last))):
         raise ApiError(-2010, "The relationship of the prices for the orders is not correct.")
+
+
+def self_trade(params: Params, default: str) -> str:
+    found = params.text("selfTradePreventionMode") or default
+    if found not in SELF_TRADE:
+        raise ApiError(-1130, "Data sent for parameter 'selfTradePreventionMode' is not valid.")
+    return found
+
+
+def _not_modelled(params: Params, where: str = "") -> None:
+    """Raises ApiError, as on a symbol that does not have them: icebergs and pegged prices."""
+    if params.text(f"{where}IcebergQty" if where else "icebergQty"):
+        raise ApiError(-2010, "Iceberg orders are not supported for this symbol.")
+    if params.text(f"{where}PegPriceType" if where else "pegPriceType"):
+        raise ApiError(-2010, "Pegged orders are not supported for this symbol.")
+
+
+def _strategy(params: Params, where: str = "") -> dict[str, Any]:
+    """The client's own labels, which answers repeat."""
+    number, kind = (
+        f"{where}{name}" if where else name[0].lower() + name[1:] for name in ("StrategyId", "StrategyType")
+    )
+    found = {"strategy": params.integer(number, -1), "strategy_type": params.integer(kind, -1)}
+    if params.text(kind) and found["strategy_type"] < STRATEGY_TYPE_MIN:
+        raise ApiError(-1134, "`strategyType` was less than 1000000.")
+    return found

@@ -1,4 +1,4 @@
-"""Spot values as Binance's JSON: orders, trades, lists, user events. Numbers are text with eight places."""
+"""Spot values as Binance's JSON: orders, trades, lists, the account. Numbers are text with eight places."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -6,10 +6,11 @@ from typing import Any
 
 from klined.domain import ZERO
 from klined.world.spot import SpotVenue
-from klined.world.tickets import BalanceMoved, Changed, ListChanged, Order, OrderList, Status, Trade, VenueNews
+from klined.world.tickets import Order, OrderList, Status, Trade
 
 Json = dict[str, Any]
 BIPS = 10_000
+UNTOLD = {"listStatusType", "transactionTime"}  # of a list, when one of its orders is amended
 
 
 def f8(number: Decimal | float) -> str:
@@ -37,10 +38,11 @@ def acknowledged(order: Order, now_ms: int) -> Json:
 
 def result(order: Order, now_ms: int) -> Json:
     """newOrderRespType=RESULT."""
+    sized = order.quantity or order.quote_quantity  # a pending order may wait for its quantity
     found = {
         **acknowledged(order, now_ms),
         "price": f8(order.price),
-        "origQty": f8(order.quantity),
+        **({"origQty": f8(order.quantity)} if sized else {}),
         "executedQty": f8(order.filled),
         "origQuoteOrderQty": f8(order.quote_quantity),
         "cummulativeQuoteQty": f8(order.quote_filled),
@@ -48,7 +50,8 @@ def result(order: Order, now_ms: int) -> Json:
         "timeInForce": order.tif.value,
         "type": order_type(order),
         "side": side(order),
-        **_stop_fields(order),
+        **stop_fields(order),
+        **labels(order, "strategyId", "strategyType"),
         "workingTime": order.working_ms,
         "selfTradePreventionMode": order.self_trade,
     }
@@ -72,6 +75,15 @@ def full(order: Order, trades: Sequence[Trade], now_ms: int) -> Json:
     return {**result(order, now_ms), "fills": fills}
 
 
+def answered(venue: SpotVenue, order: Order, kind: str, now_ms: int) -> Json:
+    """A new order as newOrderRespType asks for it: ACK, RESULT or FULL."""
+    if kind == "ACK":
+        return acknowledged(order, now_ms)
+    if kind == "RESULT":
+        return result(order, now_ms)
+    return full(order, venue.memory.trades_of(order), now_ms)
+
+
 def queried(order: Order) -> Json:
     """GET order."""
     return {
@@ -90,6 +102,7 @@ def queried(order: Order) -> Json:
         "stopPrice": f8(order.stop),
         "icebergQty": f8(ZERO),
         **({"trailingDelta": int(order.trailing * BIPS), "trailingTime": -1} if order.trailing else {}),
+        **labels(order, "strategyId", "strategyType"),
         "time": order.created_ms,
         "updateTime": order.updated_ms,
         "isWorking": order.working,
@@ -111,12 +124,64 @@ def cancelled(order: Order, now_ms: int) -> Json:
     }
 
 
+def amended(order: Order, entry: OrderList | None, orders: Sequence[Order]) -> Json:
+    """PUT order/amend/keepPriority."""
+    change = order.amendments[-1]
+    told: Json = {
+        "symbol": order.symbol,
+        "orderId": order.number,
+        "orderListId": order.list_number,
+        "origClientOrderId": change.client_id,
+        "clientOrderId": order.client_id,
+        "price": f8(order.price),
+        "qty": f8(order.quantity),
+        "executedQty": f8(order.filled),
+        "preventedQty": f8(ZERO),
+        "quoteOrderQty": f8(order.quote_quantity),
+        "cumulativeQuoteQty": f8(order.quote_filled),
+        "status": order.status.value,
+        "timeInForce": order.tif.value,
+        "type": order_type(order),
+        "side": side(order),
+        **stop_fields(order),
+        **({"workingTime": order.working_ms} if order.working else {}),
+        "selfTradePreventionMode": order.self_trade,
+    }
+    found: Json = {"transactTime": change.time_ms, "executionId": change.number, "amendedOrder": told}
+    if entry is None:
+        return found
+    state = {name: value for name, value in listed(entry, orders).items() if name not in UNTOLD}
+    return {**found, "listStatus": state}
+
+
+def amendments(order: Order) -> list[Json]:
+    """GET order/amendments."""
+    ids = [change.client_id for change in order.amendments] + [order.client_id]
+    return [
+        {
+            "symbol": order.symbol,
+            "orderId": order.number,
+            "executionId": change.number,
+            "origClientOrderId": change.client_id,
+            "newClientOrderId": ids[place + 1],
+            "origQty": f8(change.quantity[0]),
+            "newQty": f8(change.quantity[1]),
+            "time": change.time_ms,
+        }
+        for place, change in enumerate(order.amendments)
+    ]
+
+
+def contingency(entry: OrderList) -> str:
+    return "OTO" if entry.leader else "OCO"
+
+
 def listed(entry: OrderList, orders: Sequence[Order]) -> Json:
     """An order list without reports."""
     state = ("ALL_DONE", "ALL_DONE") if entry.done else ("EXEC_STARTED", "EXECUTING")
     return {
         "orderListId": entry.number,
-        "contingencyType": "OCO",
+        "contingencyType": contingency(entry),
         "listStatusType": state[0],
         "listOrderStatus": state[1],
         "listClientOrderId": entry.client_id,
@@ -174,98 +239,13 @@ def account(venue: SpotVenue, updated_ms: int, *, omit_zero: bool = False) -> Js
     }
 
 
-def event(venue: SpotVenue, news: VenueNews, now_ms: int) -> list[Json]:
-    """What the user stream says of `news`."""
-    match news:
-        case Changed():
-            return [_execution_report(news, now_ms)]
-        case BalanceMoved(deltas=deltas, assets=assets) if deltas:
-            changes = zip(assets, deltas, strict=True)
-            moved = [
-                {"e": "balanceUpdate", "E": now_ms, "a": asset, "d": f8(delta), "T": news.time_ms}
-                for asset, delta in changes
-            ]
-            return [*moved, _positions(venue, news, now_ms)]
-        case BalanceMoved():
-            return [_positions(venue, news, now_ms)]
-        case ListChanged():
-            return [_list_status(venue, news, now_ms)]
-        case _:
-            return []
+def labels(order: Order, number: str, kind: str) -> Json:
+    """The client's own labels, where there are some."""
+    found = {number: order.strategy, kind: order.strategy_type}
+    return {name: value for name, value in found.items() if value >= 0}
 
 
-def _positions(venue: SpotVenue, news: BalanceMoved, now_ms: int) -> Json:
-    held = [(asset, venue.balance(asset)) for asset in news.assets]
-    balances = [{"a": asset, "f": f8(balance.free), "l": f8(balance.locked)} for asset, balance in held]
-    return {"e": "outboundAccountPosition", "E": now_ms, "u": news.time_ms, "B": balances}
-
-
-def _list_status(venue: SpotVenue, news: ListChanged, now_ms: int) -> Json:
-    entry = news.entry
-    orders = (venue.memory.orders.get(number) for number in entry.orders)
-    return {
-        "e": "listStatus",
-        "E": now_ms,
-        "s": entry.symbol,
-        "g": entry.number,
-        "c": "OCO",
-        "l": news.what,
-        "L": "ALL_DONE" if news.what == "ALL_DONE" else "EXECUTING",
-        "r": "NONE",
-        "C": entry.client_id,
-        "T": news.time_ms,
-        "O": [{"s": o.symbol, "i": o.number, "c": o.client_id} for o in orders if o is not None],
-    }
-
-
-def _execution_report(news: Changed, now_ms: int) -> Json:
-    order, trade = news.order, news.trade
-    found: Json = {
-        "e": "executionReport",
-        "E": now_ms,
-        "s": order.symbol,
-        "c": order.cancel_id or order.client_id,
-        "S": side(order),
-        "o": order_type(order),
-        "f": order.tif.value,
-        "q": f8(order.quantity),
-        "p": f8(order.price),
-        "P": f8(order.stop),
-        "F": f8(ZERO),
-        "g": order.list_number,
-        "C": order.client_id if order.cancel_id else "",
-        "x": news.what,
-        "X": order.status.value,
-        "r": "NONE",
-        "i": order.number,
-        "l": f8(trade.quantity if trade else ZERO),
-        "z": f8(order.filled),
-        "L": f8(trade.price if trade else ZERO),
-        "n": f8(trade.fee) if trade else "0",
-        "N": trade.fee_asset if trade else None,
-        "T": news.time_ms,
-        "t": trade.number if trade else -1,
-        "v": 0,
-        "I": news.execution,
-        "w": order.working and order.status.open,
-        "m": trade.maker if trade else False,
-        "M": trade is not None,
-        "O": order.created_ms,
-        "Z": f8(order.quote_filled),
-        "Y": f8(trade.price * trade.quantity if trade else ZERO),
-        "Q": f8(order.quote_quantity),
-        "V": order.self_trade,
-    }
-    if order.working:
-        found["W"] = order.working_ms
-    if order.trailing:
-        found["d"] = int(order.trailing * BIPS)
-    if order.status is Status.EXPIRED and order.type.value == "MARKET":
-        found["eR"] = "INSUFFICIENT_LIQUIDITY"
-    return found
-
-
-def _stop_fields(order: Order) -> Json:
+def stop_fields(order: Order) -> Json:
     found: Json = {}
     if order.stop:
         found["stopPrice"] = f8(order.stop)

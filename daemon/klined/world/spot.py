@@ -1,4 +1,4 @@
-"""The spot venue: balances that orders lock, order lists, fees in what is received (or in BNB).
+"""The spot venue: balances that orders lock, fees in what is received (or in BNB).
 
 Locked is what open orders could still take; the legs of one list lock once. Nothing is stored twice: totals are kept,
 locks are counted when somebody asks.
@@ -15,22 +15,22 @@ from klined.domain import ZERO, Instrument
 from klined.world.book import Depth, Level
 from klined.world.fees import FeeTier
 from klined.world.limits import check_filters
+from klined.world.lists import ListVenue
 from klined.world.tickets import (
     BalanceMoved,
     Declined,
     ListChanged,
     Order,
-    OrderList,
     OrderType,
     Status,
     Ticket,
     Trade,
 )
 from klined.world.triggers import would_trigger
-from klined.world.venue import Venue
 
 BNB = "BNB"
 BNB_DISCOUNT = Decimal("0.75")
+AMENDMENTS_MAX = 10  # of one order
 
 
 class Balance(NamedTuple):
@@ -38,7 +38,7 @@ class Balance(NamedTuple):
     locked: Decimal
 
 
-class SpotVenue(Venue):
+class SpotVenue(ListVenue):
     """One spot account."""
 
     def __init__(
@@ -67,7 +67,7 @@ class SpotVenue(Venue):
         single, lists = ZERO, dict[int, Decimal]()
         for order in self.memory.open_orders():
             item = self.listed[order.symbol]
-            if asset != (item.quote if order.buy else item.base):
+            if asset != (item.quote if order.buy else item.base) or order.status is Status.PENDING_NEW:
                 continue
             need = order.left * (order.price or order.stop) if order.buy else order.left
             if order.list_number < 0:
@@ -91,46 +91,64 @@ class SpotVenue(Venue):
 
     def admit(self, ticket: Ticket) -> None:
         """See Venue.admit."""
+        self.admit_pending(ticket, sized=True)
+        self.admit_now(ticket)
+
+    def admit_pending(self, ticket: Ticket, *, sized: bool) -> None:
+        """See ListVenue.admit_pending."""
         item = self.instrument(ticket.symbol)
         book, waiting = self.books[ticket.symbol], self.memory.waiting(ticket.symbol)
-        check_filters(item, self.states[ticket.symbol], ticket, book.last, len(waiting))
+        if sized:
+            check_filters(item, self.states[ticket.symbol], ticket, book.last, len(waiting))
         if any(order.client_id == ticket.client_id for order in waiting):
             raise Declined(-2010, "Duplicate order sent.")
+
+    def admit_now(self, ticket: Ticket) -> None:
+        """See ListVenue.admit_now."""
+        book = self.books[ticket.symbol]
         if would_trigger(ticket, book.last):
             raise Declined(-2010, "Order would trigger immediately.")
         if ticket.type is OrderType.LIMIT_MAKER and book.reach(buy=ticket.buy, limit=ticket.price):
             raise Declined(-2010, "Order would immediately match and take.")
-        self._afford(ticket, item)
+        self._afford(ticket, self.listed[ticket.symbol])
 
-    def place_list(self, tickets: Sequence[Ticket], client_id: str, now_ms: int) -> tuple[OrderList, list[Order]]:
-        """Two orders of which one ends the other.
+    def received(self, order: Order) -> Ticket:
+        """See ListVenue.received; a fee comes out of the free balance where that suffices."""
+        item, leader = self.listed[order.symbol], self.memory.orders[self.memory.lists[order.list_number].orders[0]]
+        quantity = min(leader.filled, self.balance(item.base).free)
+        ticket = replace(order, quantity=quantity - quantity % item.lot)
+        check_filters(item, self.states[order.symbol], ticket, self.books[order.symbol].last, 0)
+        return ticket
 
-        Raises:
-            Declined: one is refused; nothing has changed.
-        """
-        for ticket in tickets:
-            self.admit(ticket)
-        number, first = self.memory.next_list(), self.memory.counters.orders + 1
-        numbers = tuple(range(first, first + len(tickets)))
-        entry = OrderList(number=number, client_id=client_id, symbol=tickets[0].symbol, orders=numbers, time_ms=now_ms)
-        self._news.append(ListChanged(entry=entry, what="EXEC_STARTED", time_ms=now_ms))
-        self.memory.keep_list(entry)
-        placed = [self._enter(ticket, now_ms, list_number=number) for ticket in tickets]
-        return entry, [self.memory.newest(order) for order in placed]
-
-    def cancel_list(self, entry: OrderList, now_ms: int, cancel_id: str = "") -> list[Order]:
-        """End both orders of a list.
+    def amend(self, order: Order, quantity: Decimal, client_id: str, now_ms: int) -> Order:
+        """Make an open order smaller; it keeps its place in the queue, the other leg of an OCO pair shrinks with it.
 
         Raises:
-            Declined: it is done already.
+            Declined: it is not open, or that is no smaller quantity that the rules allow.
         """
-        if entry.done:
-            raise Declined(-2011, "Unknown order sent.")
-        orders = [self.memory.orders[number] for number in entry.orders]
-        for order in orders:
-            if self.memory.newest(order).status.open:
-                self._end(self.memory.newest(order), Status.CANCELED, now_ms, cancel_id=cancel_id)
-        return [self.memory.newest(order) for order in orders]
+        if not order.status.open:
+            raise Declined(-2038, "Unknown order sent.")
+        entry = self.memory.lists.get(order.list_number)
+        pending = order.status is Status.PENDING_NEW
+        if entry is not None and entry.proceeds and pending:
+            raise Declined(-2038, "Order amend (pending OPO order) is not supported.")
+        if quantity == order.quantity:
+            raise Declined(-2038, "The requested action would change no state; rejecting.")
+        if quantity > order.quantity:
+            raise Declined(-2038, "Order amend (quantity increase) is not supported.")
+        if quantity <= order.filled or len(order.amendments) >= AMENDMENTS_MAX:
+            failed = "Invalid quantity." if quantity <= order.filled else "Filter failure: MAX_NUM_ORDER_AMENDS"
+            raise Declined(-2038, failed)
+        item, book = self.instrument(order.symbol), self.books[order.symbol]
+        check_filters(item, self.states[order.symbol], replace(order, quantity=quantity), book.last, 0)
+        amended = self._amend(order, quantity, order.price, client_id, now_ms, "REPLACED")
+        for number in () if entry is None or self._leads(order) else entry.orders:
+            twin = self.memory.orders[number]
+            if number != order.number and twin.status.open and not self._leads(twin):
+                self._amend(twin, quantity, twin.price, twin.client_id, now_ms, "REPLACED")
+        if entry is not None and client_id != order.client_id:
+            self._news.append(ListChanged(entry=entry, what="UPDATED", time_ms=now_ms))
+        return amended
 
     def state(self) -> bytes | None:
         """What `restore` takes, when it has changed since the last call."""
@@ -184,37 +202,9 @@ class SpotVenue(Venue):
 
     def _settled(self, order: Order, now_ms: int) -> None:
         self._funds_moved(order, now_ms)
-        self._end_others(order, now_ms)
+        self._traded(order, now_ms)
 
     def _funds_moved(self, order: Order, now_ms: int) -> None:
         item = self.listed[order.symbol]
         assets = (item.base, item.quote) if self._bnb_price is None else (item.base, item.quote, BNB)
         self._news.append(BalanceMoved(assets=assets, reason="ORDER", time_ms=now_ms, symbol=order.symbol))
-
-    def _end_others(self, order: Order, now_ms: int) -> None:
-        """The other leg goes as soon as one trades."""
-        if order.list_number < 0:
-            return
-        for number in self.memory.lists[order.list_number].orders:
-            other = self.memory.orders.get(number)
-            if number != order.number and other is not None and other.status.open:
-                self._end(other, Status.EXPIRED, now_ms)
-
-    def _trigger(self, order: Order, now_ms: int) -> None:
-        self._end_others(order, now_ms)
-        super()._trigger(order, now_ms)
-
-    def _ended(self, order: Order, now_ms: int) -> None:
-        if order.list_number < 0:
-            return
-        entry = self.memory.lists.get(order.list_number)
-        if entry is None or entry.done:
-            return
-        if order.status is not Status.FILLED and not order.filled:
-            self._end_others(order, now_ms)  # cancelling one cancels the list
-        if not self.memory.lists[entry.number].done and not any(
-            self.memory.orders[number].status.open for number in entry.orders
-        ):
-            entry = replace(entry, done=True)
-            self.memory.keep_list(entry)
-            self._news.append(ListChanged(entry=entry, what="ALL_DONE", time_ms=now_ms))

@@ -51,6 +51,7 @@ class TimeInForce(StrEnum):
 
 class Status(StrEnum):
     NEW = "NEW"
+    PENDING_NEW = "PENDING_NEW"  # of a list: it begins when the working order has filled
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     FILLED = "FILLED"
     CANCELED = "CANCELED"
@@ -61,7 +62,7 @@ class Status(StrEnum):
 
     @property
     def open(self) -> bool:
-        return self in {Status.NEW, Status.PARTIALLY_FILLED}
+        return self in {Status.NEW, Status.PARTIALLY_FILLED, Status.PENDING_NEW}
 
 
 class Ticket(Struct, frozen=True, kw_only=True):
@@ -85,9 +86,21 @@ class Ticket(Struct, frozen=True, kw_only=True):
     price_protect: bool = False
     price_match: str = "NONE"
     self_trade: str = "NONE"
+    strategy: int = -1  # the client's own labels; -1: none
+    strategy_type: int = -1
     good_till_ms: int = 0
     algo: bool = False  # of the algo service: waits outside the order book
     fill_fraction: Decimal | None = None  # a fault: fill this part, then expire
+
+
+class Amendment(Struct, frozen=True, kw_only=True):
+    """What an order was before it was amended, and what then."""
+
+    number: int
+    client_id: str  # before
+    quantity: tuple[Decimal, Decimal]
+    price: tuple[Decimal, Decimal]
+    time_ms: int
 
 
 class Order(Ticket, frozen=True, kw_only=True):
@@ -107,6 +120,7 @@ class Order(Ticket, frozen=True, kw_only=True):
     child: int = 0  # algo: number of the order it became
     told: str = ""  # why it was rejected or expired
     ahead: Decimal = ZERO  # of others, in the queue before it, while it rests
+    amendments: tuple[Amendment, ...] = ()
 
     @property
     def left(self) -> Decimal:
@@ -140,7 +154,7 @@ class Trade(Struct, frozen=True, kw_only=True):
 
 
 class OrderList(Struct, frozen=True, kw_only=True):
-    """One cancels the other."""
+    """Orders of which one ends the other; behind a `leader`, only once the first of them has filled."""
 
     number: int
     client_id: str
@@ -148,6 +162,8 @@ class OrderList(Struct, frozen=True, kw_only=True):
     orders: tuple[int, ...]
     time_ms: int
     done: bool = False
+    leader: bool = False  # the first order works, the others are pending until it has filled
+    proceeds: bool = False  # what the leader brings is the quantity of the others
 
 
 class Income(Struct, frozen=True, kw_only=True):
@@ -165,7 +181,7 @@ class Changed(Struct, frozen=True, kw_only=True):
     """Something happened to an order: `what` is Binance's execution type."""
 
     order: Order
-    what: str  # NEW, TRADE, CANCELED, EXPIRED, REJECTED, CALCULATED
+    what: str  # NEW, TRADE, CANCELED, EXPIRED, REJECTED, REPLACED, AMENDMENT, CALCULATED
     time_ms: int
     trade: Trade | None = None
     execution: int = 0  # counts executions of the venue
@@ -178,7 +194,7 @@ class AlgoChanged(Struct, frozen=True, kw_only=True):
 
 class ListChanged(Struct, frozen=True, kw_only=True):
     entry: OrderList
-    what: str  # EXEC_STARTED, ALL_DONE
+    what: str  # EXEC_STARTED, UPDATED, ALL_DONE
     time_ms: int
 
 

@@ -22,6 +22,7 @@ from klined.world.book import Book, Depth, Level
 from klined.world.fees import Fees, FeeTier
 from klined.world.memory import Memory
 from klined.world.tickets import (
+    Amendment,
     Changed,
     Declined,
     Order,
@@ -173,17 +174,26 @@ class Venue:
 
     def _enter(self, ticket: Ticket, now_ms: int, *, list_number: int = -1, began_as: OrderType | None = None) -> Order:
         """Make an order of an admitted ticket, and let it meet the book unless it waits for a trigger."""
-        waits = bool(ticket.stop or ticket.trailing) and began_as is None
-        order = Order(
+        order = self._begin(self._made(ticket, now_ms, list_number=list_number, began_as=began_as), now_ms)
+        return self._work(order, now_ms) if order.working else order
+
+    def _made(self, ticket: Ticket, now_ms: int, *, list_number: int = -1, began_as: OrderType | None = None) -> Order:
+        """An order that nobody knows of yet."""
+        return Order(
             **{name: getattr(ticket, name) for name in Ticket.__struct_fields__},
-            number=self.memory.next_order(), created_ms=now_ms, updated_ms=now_ms, working_ms=-1 if waits else now_ms,
-            list_number=list_number, began_as=began_as,
+            number=self.memory.next_order(), created_ms=now_ms, updated_ms=now_ms, list_number=list_number,
+            began_as=began_as,
         )  # fmt: skip
+
+    def _begin(self, order: Order, now_ms: int) -> Order:
+        """Accept an order; it is working unless it waits for a trigger."""
+        waits = bool(order.stop or order.trailing) and order.began_as is None
+        order = replace(order, status=Status.NEW, updated_ms=now_ms, working_ms=-1 if waits else now_ms)
         if waits:
             order = follow(order, self.books[order.symbol].last, self.listed[order.symbol].tick)
         self._tell(order, "NEW", now_ms)
         self._funds_moved(order, now_ms)
-        return order if waits else self._work(order, now_ms)
+        return order
 
     # --- the life of an order ----------------------------------------------------------------------------------------
 
@@ -192,8 +202,8 @@ class Venue:
         book, tick = self.books[symbol], self.listed[symbol].tick
         for waiting in self.memory.waiting(symbol):
             order = self.memory.newest(waiting)
-            if not order.status.open:
-                continue  # what came before ended it
+            if not order.status.open or order.status is Status.PENDING_NEW:
+                continue  # what came before ended it, or has to fill first
             if order.good_till_ms and now_ms >= order.good_till_ms:
                 self._end(order, Status.EXPIRED, now_ms)
             elif order.working:
@@ -274,6 +284,20 @@ class Venue:
         self._tell(order, status.value, now_ms)
         self._funds_moved(order, now_ms)
         self._ended(order, now_ms)
+        return order
+
+    def _amend(self, order: Order, quantity: Decimal, price: Decimal, client_id: str, now_ms: int, what: str) -> Order:
+        """Change an open order, and tell it as `what`."""
+        change = Amendment(
+            number=self.memory.counters.executions + 1, client_id=order.client_id, quantity=(order.quantity, quantity),
+            price=(order.price, price), time_ms=now_ms,
+        )  # fmt: skip
+        order = replace(
+            order, quantity=quantity, price=price, client_id=client_id, updated_ms=now_ms,
+            amendments=(*order.amendments, change),
+        )  # fmt: skip
+        self._tell(order, what, now_ms)
+        self._funds_moved(order, now_ms)
         return order
 
     def _keep(self, order: Order) -> Order:
