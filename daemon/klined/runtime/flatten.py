@@ -85,7 +85,8 @@ class Flatten:
         wait_s = ROUND_WAIT_S
         while self._trader.open_orders():
             await asyncio.sleep(wait_s)
-            self._trader.cancel_open(self._clock.now_ms())  # what was unknown may have turned out to be at work
+            self._trader.cancel_open(self._clock.now_ms())  # a cancel was lost, or what was unknown is at work
+            self._trader.due(self._clock.now_ms())  # and what ended without all of its trades
             await self._outbox.send()
             wait_s = min(2 * wait_s, BACK_OFF_MAX_S)
 

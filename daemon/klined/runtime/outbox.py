@@ -193,18 +193,8 @@ class Outbox:
                 trader.hear(Sent(intent.client_id, clock.now_ms()), clock.now_ms())
                 for item in await venue.submit(intent):
                     trader.hear(item, clock.now_ms())
-            case Query(client_id, symbol) | Cancel(client_id, symbol):
-                ask = venue.query if isinstance(action, Query) else venue.cancel
-                asked_at_ms = clock.now_ms()
-                try:
-                    answer = await ask(client_id, symbol)
-                except Retryable as error:
-                    trader.note("debug", "order.unanswered", client_id=client_id, why=str(error))
-                    return
-                for item in answer:
-                    trader.hear(item, clock.now_ms())
-                if not answer and isinstance(action, Query):
-                    trader.not_found(client_id, asked_at_ms, clock.now_ms())
+            case Query() | Cancel():
+                await self._ask(action)
             case Inspect(symbol):
                 await self._inspect(symbol)
             case WaitUntil(ms) if not venue.in_process:  # whose orders are never in doubt
@@ -212,6 +202,22 @@ class Outbox:
                 self._wake.set()
             case _:
                 pass
+
+    async def _ask(self, action: Query | Cancel) -> None:
+        trader, clock, client_id, symbol = self._trader, self._clock, action.client_id, action.symbol
+        asks = isinstance(action, Query)
+        asked_at_ms = clock.now_ms()
+        try:
+            answer = await (self._venue.query if asks else self._venue.cancel)(client_id, symbol)
+        except Retryable as error:
+            trader.note("debug", "order.unanswered", client_id=client_id, why=str(error))
+            return
+        for item in answer:
+            trader.hear(item, clock.now_ms())
+        if not answer and asks:
+            trader.not_found(client_id, asked_at_ms, clock.now_ms())
+        elif not answer:  # nothing is at work there: what became of it has to be asked
+            trader.actions.append(Query(client_id, symbol))
 
     def _overtaken(self, intent: Intent) -> str:
         """Why an approved order is not sent any more: an answer before it took too long, or somebody paused."""
