@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from statistics import median, quantiles
 
-from benchmarks import bars
+from benchmarks import bars, sandboxed
 from benchmarks.loopback import Loopback, listening
 from benchmarks.process import KLINED, SCRIPTS, Absent
 from benchmarks.table import Row, absent, row
@@ -202,3 +202,4 @@ def rows() -> Iterator[Row]:
     except (Absent, TimeoutError) as why:
         yield absent("wire.burst_50", "ms", str(why) or "not all orders came in time")
     shutil.rmtree(STATE, ignore_errors=True)
+    yield from sandboxed.rows()
