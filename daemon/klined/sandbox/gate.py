@@ -8,6 +8,7 @@ from klined.sandbox import (
     market_calls,
     perp_account,
     perp_calls,
+    perp_changes,
     perp_settings,
     spot_calls,
     spot_changes,
@@ -25,7 +26,7 @@ from klined.world.tickets import Declined
 
 ENDPOINTS = {
     **market_calls.TABLE, **spot_calls.TABLE, **spot_changes.TABLE, **spot_lists.TABLE, **perp_calls.TABLE,
-    **perp_settings.TABLE,
+    **perp_changes.TABLE, **perp_settings.TABLE,
 }  # fmt: skip
 ACCOUNT_PATHS = {
     "/api/v3/account": "spot", "/fapi/v2/account": "v2", "/fapi/v3/account": "v3", "/fapi/v2/balance": "balance",

@@ -15,14 +15,15 @@ from klined.sandbox.perp_orders import algo_ticket, order_ticket
 from klined.sandbox.spot_reports import Json
 from klined.world.tickets import Declined, Order
 
-BATCH_MAX = 5
+BATCH_MAX, CANCELS_MAX = 5, 10
 NO_ORDER = (-2013, "Order does not exist.")
 UNKNOWN_ORDER = (-2011, "Unknown order sent.")
 
 
 def new_order(call: Call) -> Json:
     venue, dual = call.exchange.perp, call.exchange.perp.holdings.ledger.dual
-    ticket = spoiled(call, order_ticket(call.params, call.symbol(), call.now_ms, dual=dual))
+    symbol = call.symbol()
+    ticket = spoiled(call, order_ticket(call.params, symbol, call.now_ms, dual=dual, book=venue.books[symbol]))
     answer = call.params.text("newOrderRespType") or "ACK"
     if answer not in {"ACK", "RESULT"}:
         raise ApiError(-1136, "Invalid newOrderRespType")
@@ -37,7 +38,8 @@ def new_order(call: Call) -> Json:
 
 def try_order(call: Call) -> Json:
     venue = call.exchange.perp
-    ticket = order_ticket(call.params, call.symbol(), call.now_ms, dual=venue.holdings.ledger.dual)
+    dual, symbol = venue.holdings.ledger.dual, call.symbol()
+    ticket = order_ticket(call.params, symbol, call.now_ms, dual=dual, book=venue.books[symbol])
     venue.admit(ticket)
     order = Order(**{name: getattr(ticket, name) for name in type(ticket).__struct_fields__}, number=0)
     return call.exchange.reports.order(replace(order, updated_ms=call.now_ms), answer=True)
@@ -89,21 +91,39 @@ def cancel_all(call: Call) -> Json:
 
 
 def batch(call: Call) -> list[Json]:
+    return each_of(call, new_order)
+
+
+def each_of(call: Call, handler: Callable[[Call], Json]) -> list[Json]:
+    """The answers to every wish of `batchOrders`; refusals are answers too.
+
+    Raises:
+        ApiError: it is no JSON list of one to five wishes.
+    """
     try:
         wishes = msgspec.json.decode(call.params.require("batchOrders"), type=list[dict[str, Any]])
     except msgspec.DecodeError:
         raise ApiError(-1130, "Data sent for parameter 'batchOrders' is not valid.") from None
     if not 1 <= len(wishes) <= BATCH_MAX:
         raise ApiError(-4082, "Invalid number of batch place orders.")
-    return [_one(call, {k: as_text(v) for k, v in wish.items()}, new_order) for wish in wishes]
+    return [_one(call, {k: as_text(v) for k, v in wish.items()}, handler) for wish in wishes]
 
 
 def cancel_batch(call: Call) -> list[Json]:
     symbol = call.symbol()
-    numbers = msgspec.json.decode(call.params.text("orderIdList") or "[]", type=list[int])
-    names = msgspec.json.decode(call.params.text("origClientOrderIdList") or "[]", type=list[str])
-    wishes = [{"orderId": str(number)} for number in numbers] + [{"origClientOrderId": name} for name in names]
+    numbers, names = _listed(call, "orderIdList"), _listed(call, "origClientOrderIdList")
+    if not 1 <= len(numbers) + len(names) <= CANCELS_MAX:
+        raise ApiError(-4083, "Invalid number of batch cancel orders.")
+    wishes = [{"orderId": number} for number in numbers] + [{"origClientOrderId": name} for name in names]
     return [_one(call, {"symbol": symbol, **wish}, cancel_order) for wish in wishes]
+
+
+def _listed(call: Call, name: str) -> list[str]:
+    """A JSON list of numbers or names, as text."""
+    try:
+        return [as_text(each) for each in msgspec.json.decode(call.params.text(name) or "[]", type=list[int | str])]
+    except msgspec.DecodeError:
+        raise ApiError(-1130, f"Data sent for parameter '{name}' is not valid.") from None
 
 
 def _one(call: Call, raw: dict[str, str], handler: Callable[[Call], Json]) -> Json:

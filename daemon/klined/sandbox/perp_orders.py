@@ -6,6 +6,7 @@ from klined.domain import ZERO
 from klined.sandbox.answers import ApiError
 from klined.sandbox.params import Params, missing
 from klined.sandbox.spot_orders import buys, new_id, order_type, time_in_force
+from klined.world.book import Book
 from klined.world.tickets import OrderType, Ticket, TimeInForce
 
 CONDITIONAL = frozenset({
@@ -14,12 +15,15 @@ CONDITIONAL = frozenset({
 })  # fmt: skip
 PLAIN = frozenset({OrderType.LIMIT, OrderType.MARKET})
 LIMITED = frozenset({OrderType.LIMIT, OrderType.STOP, OrderType.TAKE_PROFIT})
+LEVELS = (("", 1), ("_5", 5), ("_10", 10), ("_20", 20))
+MATCHES = {f"{way}{suffix}": count for way in ("OPPONENT", "QUEUE") for suffix, count in LEVELS}
+SELF_TRADE = frozenset({"NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"})
 SIDES = frozenset({"BOTH", "LONG", "SHORT"})
 CALLBACK_MIN, CALLBACK_MAX = Decimal("0.1"), Decimal(10)
 GOOD_TILL_MIN_MS = 600_000
 
 
-def order_ticket(params: Params, symbol: str, now_ms: int, *, dual: bool) -> Ticket:
+def order_ticket(params: Params, symbol: str, now_ms: int, *, dual: bool, book: Book) -> Ticket:
     """The ticket of POST order.
 
     Raises:
@@ -38,6 +42,8 @@ def order_ticket(params: Params, symbol: str, now_ms: int, *, dual: bool) -> Tic
         tif = time_in_force(params.text("timeInForce"))
     elif params.text("price"):
         raise ApiError(-1106, "Parameter 'price' sent when not required.")
+    elif matching(params):
+        raise ApiError(-5038, "Price match only supports order type: LIMIT, STOP AND TAKE_PROFIT")
     return Ticket(
         client_id=_client_id(params, "newClientOrderId"),
         symbol=symbol,
@@ -45,10 +51,11 @@ def order_ticket(params: Params, symbol: str, now_ms: int, *, dual: bool) -> Tic
         type=kind,
         tif=tif,
         quantity=params.positive("quantity"),
-        price=params.positive("price") if kind is OrderType.LIMIT else ZERO,
+        price=priced(params, book, buy=buy) if kind is OrderType.LIMIT else ZERO,
+        price_match=matching(params) or "NONE",
         reduce_only=_reduce_only(params, dual=dual),
-        position_side=_position_side(params),
-        self_trade=params.text("selfTradePreventionMode") or "EXPIRE_MAKER",
+        position_side=position_side(params),
+        self_trade=_self_trade(params),
         good_till_ms=_good_till(params, tif, now_ms),
     )
 
@@ -78,13 +85,50 @@ def algo_ticket(params: Params, symbol: str, now_ms: int, *, dual: bool) -> Tick
         activation=params.number("activatePrice") or params.number("activationPrice"),
         reduce_only=_reduce_only(params, dual=dual),
         close_position=close,
-        position_side=_position_side(params),
+        position_side=position_side(params),
         working_type=_working_type(params),
         price_protect=params.flag("priceProtect"),
-        self_trade=params.text("selfTradePreventionMode") or "EXPIRE_MAKER",
+        self_trade=_self_trade(params),
         good_till_ms=_good_till(params, tif, now_ms),
         algo=True,
     )
+
+
+def matching(params: Params) -> str:
+    """How the price follows the book; empty when it does not.
+
+    Raises:
+        ApiError: an unknown way.
+    """
+    found = params.text("priceMatch")
+    if found not in {"", "NONE", *MATCHES}:
+        raise ApiError(-5037, "Invalid price match")
+    return "" if found == "NONE" else found
+
+
+def priced(params: Params, book: Book, *, buy: bool) -> Decimal:
+    """The limit price: as sent, or that of the level which priceMatch names.
+
+    Raises:
+        ApiError: it is missing, both were sent, or the book is not so deep.
+    """
+    found = matching(params)
+    if not found:
+        return params.positive("price")
+    if params.text("price"):
+        raise ApiError(-1106, "Parameter 'price' sent when not required.")
+    opposite, count = found.startswith("OPPONENT"), MATCHES[found]
+    levels = book.side(buy=buy is opposite, count=count)
+    if len(levels) < count:
+        raise ApiError(-5041, "No depth matches this BBO order")
+    return levels[count - 1].price
+
+
+def _self_trade(params: Params) -> str:
+    found = params.text("selfTradePreventionMode") or "EXPIRE_MAKER"
+    if found not in SELF_TRADE:
+        raise ApiError(-5039, "Invalid self trade prevention mode")
+    return found
 
 
 def _client_id(params: Params, name: str) -> str:
@@ -99,7 +143,7 @@ def _reduce_only(params: Params, *, dual: bool) -> bool:
     return params.flag("reduceOnly")
 
 
-def _position_side(params: Params) -> str:
+def position_side(params: Params) -> str:
     side = params.text("positionSide") or "BOTH"
     if side not in SIDES:
         raise ApiError(-4060, "Invalid position side.")

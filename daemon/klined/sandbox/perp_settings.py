@@ -49,6 +49,8 @@ def set_leverage(call: Call) -> Json:
         ledger.leverage[name] = before
         raise ApiError(-4161, "Leverage reduction is not supported in Isolated Margin Mode with open positions.")
     venue.touch()
+    told = {"e": "ACCOUNT_CONFIG_UPDATE", "E": call.told_ms, "T": call.now_ms, "ac": {"s": name, "l": leverage}}
+    call.exchange.users["perp"].tell([told], call.told_ms)
     return {"leverage": leverage, "maxNotionalValue": "1000000", "symbol": name}
 
 
@@ -179,6 +181,18 @@ def account_config(call: Call) -> Json:
     }  # fmt: skip
 
 
+def adl_quantile(call: Call) -> list[Json]:
+    """Every position stands last but one in the queue of those that would be deleveraged."""
+    exchange, dual = call.exchange, call.exchange.perp.holdings.ledger.dual
+    found: list[Json] = []
+    for name in call.symbols():
+        held = exchange.perp.holdings.positions(name)
+        if held:
+            told = {"LONG": 0, "SHORT": 0, "HEDGE" if dual else "BOTH": 0}
+            found.append({"symbol": name, "adlQuantile": told | {each.side: 1 for each in held}})
+    return found
+
+
 def order_counts(call: Call) -> list[Json]:
     counts = call.exchange.rates["perp"].counts(call.ip, call.now_ms, orders=True)
     return [entry for entry in counts if entry["rateLimitType"] == "ORDERS"]
@@ -227,7 +241,7 @@ TABLE: Table = {
     ("GET", "/fapi/v1/symbolConfig"): Endpoint(symbol_config, 5, SIGNED),
     ("GET", "/fapi/v1/accountConfig"): Endpoint(account_config, 5, SIGNED),
     ("GET", "/fapi/v1/rateLimit/order"): Endpoint(order_counts, 1, SIGNED),
-    ("GET", "/fapi/v1/adlQuantile"): Endpoint(nothing, 5, SIGNED),
+    ("GET", "/fapi/v1/adlQuantile"): Endpoint(adl_quantile, 5, SIGNED),
     ("GET", "/fapi/v1/forceOrders"): Endpoint(nothing, 20, SIGNED),
     ("GET", "/fapi/v1/feeBurn"): Endpoint(lambda _: {"feeBurn": False}, 1, SIGNED),
     ("POST", "/fapi/v1/listenKey"): Endpoint(create_listen_key, 1, KEY),

@@ -14,6 +14,7 @@ from msgspec import Struct
 from klined.domain import ZERO, Instrument, Tier
 
 CENT8 = Decimal("1e-8")
+CHANGES_KEPT = 500
 
 
 class Held(Struct):
@@ -27,6 +28,15 @@ class Held(Struct):
     updated_ms: int = 0
 
 
+class MarginChange(Struct, frozen=True):
+    """Margin that was moved into (+) or out of (-) an isolated position by hand."""
+
+    symbol: str
+    side: str
+    amount: Decimal
+    time_ms: int
+
+
 class Ledger(Struct):
     """All that is durable here."""
 
@@ -35,6 +45,7 @@ class Ledger(Struct):
     leverage: dict[str, int]
     isolated: dict[str, bool]
     dual: bool = False
+    changes: list[MarginChange] = []
 
 
 class Holdings:
@@ -138,6 +149,13 @@ class Holdings:
         self._isolate(held, before)
         return realised
 
+    def move_margin(self, held: Held, amount: Decimal, now_ms: int) -> None:
+        """Into (+) or out of (-) an isolated position."""
+        held.isolated_wallet += amount
+        self.ledger.changes = [
+            *self.ledger.changes[1 - CHANGES_KEPT :], MarginChange(held.symbol, held.side, amount, now_ms)
+        ]  # fmt: skip
+
     def receive(self, asset: str, amount: Decimal) -> None:
         """Fees, funding, transfers."""
         self.ledger.wallets[asset] = self.ledger.wallets.get(asset, ZERO) + amount
@@ -169,6 +187,7 @@ class Holdings:
             {**self.ledger.leverage, **known.leverage},
             {**self.ledger.isolated, **known.isolated},
             known.dual,
+            known.changes,
         )
         self._at = {(held.symbol, held.side): held for held in known.positions if held.symbol in self._listed}
 

@@ -30,6 +30,7 @@ from klined.world.triggers import would_trigger
 from klined.world.venue import Venue
 
 ALGOS_MAX = 200  # open conditional orders per account
+AMENDMENTS_MAX = 10_000  # of one order
 
 
 class PerpetualVenue(Venue):
@@ -94,6 +95,56 @@ class PerpetualVenue(Venue):
                 )
             if not self.closable(ticket):
                 raise Declined(-4509, "Time in Force (TIF) GTE can only be used with open positions.")
+
+    def modify(self, order: Order, quantity: Decimal, price: Decimal, now_ms: int) -> Order:
+        """Give an open limit order another price and quantity; it goes to the end of the queue.
+
+        A partly filled order that is to be no larger than its fill, and a post-only order that would take, are
+        cancelled.
+
+        Raises:
+            Declined: it is not open, no limit order, or the rules or the margin do not allow the change.
+        """
+        if not order.status.open:
+            raise Declined(-2013, "Order does not exist.")
+        if order.type is not OrderType.LIMIT:
+            raise Declined(-5025, "Only limit order is supported.")
+        if (quantity, price) == (order.quantity, order.price):
+            raise Declined(-5027, "No need to modify the order.")
+        if len(order.amendments) >= AMENDMENTS_MAX:
+            raise Declined(-5026, "Exceed maximum modify order limit.")
+        item, book = self.instrument(order.symbol), self.books[order.symbol]
+        check_filters(item, self.states[order.symbol], replace(order, quantity=quantity, price=price), book.last, 0)
+        if (order.filled and quantity <= order.filled) or (
+            order.tif is TimeInForce.GTX and book.reach(buy=order.buy, limit=price)
+        ):
+            return self.cancel(order, now_ms)
+        if not self._closes(order):
+            more = (quantity - order.filled) * price - order.left * order.price
+            if more / self.holdings.ledger.leverage[order.symbol] > self.holdings.available(
+                item.quote, self.ordered_margin(item.quote)
+            ):
+                raise Declined(-2019, "Margin is insufficient.")
+        return self._work(self._amend(order, quantity, price, order.client_id, now_ms, "AMENDMENT"), now_ms)
+
+    def move_margin(self, symbol: str, side: str, amount: Decimal, now_ms: int) -> None:
+        """Move margin into (+) or out of (-) an isolated position.
+
+        Raises:
+            Declined: there is no such position, it is cross, or the margin is not there or needed where it is.
+        """
+        held, asset = self.holdings.position(symbol, side), self.instrument(symbol).quote
+        if not self.holdings.ledger.isolated[symbol]:
+            raise Declined(-4053, "Cannot add position margin: position is cross.")
+        if not held.amount:
+            raise Declined(-4054, "Cannot add position margin: position is 0.")
+        if amount > self.holdings.available(asset, self.ordered_margin(asset)):
+            raise Declined(-4050, "Cross balance insufficient.")
+        spare = held.isolated_wallet + min(ZERO, self.holdings.profit(held)) - self.holdings.initial(held)
+        if -amount > max(ZERO, spare):
+            raise Declined(-4051, "Isolated balance insufficient.")
+        self.holdings.move_margin(held, amount, now_ms)
+        self._account_moved(symbol, "MARGIN_TRANSFER", now_ms)
 
     def countdown(self, symbol: str, countdown_ms: int, now_ms: int) -> None:
         """Cancel all orders of the symbol at that time, unless renewed; 0 stops it."""
