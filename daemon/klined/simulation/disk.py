@@ -116,9 +116,13 @@ class SimJournal(SyncJournal, Generic[Moment]):
         await asyncio.sleep(0)
         return await super().recover()
 
-    async def commit(self, record: Record, snapshot: Callable[[], bytes] | None) -> None:
-        taken = snapshot() if snapshot is not None else None  # as the production journal: of the moment of the call
-        moment = self._moment()
+    def commit(  # pyright: ignore[reportIncompatibleMethodOverride]  # a coroutine either way
+        self, record: Record, snapshot: Callable[[], bytes] | None
+    ) -> Coroutine[Any, Any, None]:
+        """As the production journal: of the moment of the call, not of the first step of a task that awaits it."""
+        return self._commit(record, snapshot() if snapshot is not None else None, self._moment())
+
+    async def _commit(self, record: Record, taken: bytes | None, moment: Moment) -> None:
         await self._disk.turn()
         if self.dead:
             return
