@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlencode
 
 from benchmarks import bars
@@ -111,12 +112,11 @@ class Listener(asyncio.Protocol):
         self._got = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):  # a socket's always is
-            transport.write(
-                f"GET /stream?streams={self._streams} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n"
-                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-            )
+        cast("asyncio.Transport", transport).write(
+            f"GET /stream?streams={self._streams} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
 
     def data_received(self, data: bytes) -> None:
         got = self._got
