@@ -11,7 +11,7 @@ from klined.errors import ConfigError
 from klined.simulation import pool, proof, story
 from klined.simulation.proof import Row, add_row, merge
 from klined.simulation.run import simulate
-from klined.simulation.schedule import make_schedule
+from klined.simulation.schedule import CHANNELS, Fault, Schedule, make_schedule
 
 
 def test_some_seeds_end_with_no_violation(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +56,19 @@ def test_spoilt_file_is_refused_with_a_sentence(spoil: object, says: str, tmp_pa
     path.write_text(spoil(path.read_text()))  # type: ignore[operator]
     with pytest.raises(ConfigError, match=says):
         story.kept(path)
+
+
+def test_run_that_cannot_be_written_is_no_fault_of_klined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "--seed", "4", "--bars", "45", "--save", str(tmp_path / "no" / "where.json")]) == 2
+    assert "name a file that can be written" in capsys.readouterr().err
+
+
+def test_story_of_few_faults_says_what_each_of_them_means() -> None:
+    named = {f"{channel}.{what}" for channel, kinds in CHANNELS.items() for what in kinds}
+    assert named - story.MEANINGS.keys() == {"person.pause", "person.resume", "person.flatten"}, "words of their own"
+    schedule = Schedule(1, 41, ("ETH/USDT",), tight=False, faults=(Fault(59.0, "post", "lost", 60.0),))
+    told = "\n".join(story.told(schedule, simulate(schedule)))
+    assert "post.lost for 60 s: orders execute, their answers never come" in told
 
 
 def test_missing_file_is_refused_with_a_sentence(tmp_path: Path) -> None:

@@ -30,6 +30,43 @@ WAYS = {
     "refused": "; 503, not executed",
     "partial": "; it executes in parts",
 }
+MEANINGS = {
+    "post.lost": "orders execute, their answers never come",
+    "post.done": "orders execute, and the answer is 503",
+    "post.drop": "orders never arrive, nor do answers",
+    "post.late": "orders arrive after the client gave up",
+    "post.reject": "orders are rejected",
+    "post.slow": "answers to orders take seconds",
+    "post.refused": "503, orders are not executed",
+    "post.partial": "orders execute in parts",
+    "read.lag": "what is read is up to so many seconds old",
+    "read.fail": "seven of ten reads and cancels fail",
+    "read.slow": "reads take up to so many seconds longer",
+    "user.miss": "most news of the account is lost",
+    "user.twice": "news of the account comes twice",
+    "user.delay": "news of the account comes late",
+    "net.dark": "no network",
+    "clock.step": "the machine's clock jumps by so many ms",
+    "machine.suspend": "the machine sleeps for so many seconds",
+    "machine.stop": "the process is stopped for so many seconds",
+    "disk.full": "the disk is full",
+    "disk.readonly": "the disk is read-only",
+    "disk.slow": "transactions take up to so many seconds",
+    "disk.busy": "another process has the journal locked",
+    "signal.term": "SIGTERM",
+    "signal.term_twice": "SIGTERM, and SIGINT a second later",
+    "kill.kill": "SIGKILL, so many turns of the loop later",
+    "kill.power": "power fails, so many transactions later",
+    "person.swap": "somebody brings another policy",
+    "feed.stall": "bars come so many seconds late",
+    "feed.twice": "bars come twice",
+    "feed.swap": "a bar comes a minute late, after its successor",
+    "feed.skip": "a bar never comes",
+    "feed.revise": "REST tells another bar than the stream",
+    "feed.garble": "half a frame comes",
+    "feed.cut": "the stream breaks off",
+    "feed.rest": "bars cannot be read by REST",
+}
 
 
 class Kept(Struct, frozen=True):
@@ -43,9 +80,16 @@ class Kept(Struct, frozen=True):
 
 
 def keep(path: Path, schedule: Schedule, outcome: Outcome) -> None:
-    """Write the run, so that it can be played again anywhere."""
+    """Write the run, so that it can be played again anywhere.
+
+    Raises:
+        ConfigError: it cannot be written there.
+    """
     kept = Kept(FORMAT, __version__, schedule, outcome.hash, outcome.violations)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(kept)) + b"\n")
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(kept)) + b"\n")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}; name a file that can be written with --save") from error
 
 
 def kept(path: Path) -> Kept:
@@ -106,10 +150,11 @@ def told(schedule: Schedule, outcome: Outcome, *, all_of_it: bool = True) -> Ite
 
 def _fault(fault: Fault) -> str:
     lasts = f" for {fault.for_s:g} s" if fault.for_s else ""
-    return f"{fault.name}{lasts}" + (f" ({fault.amount:g})" if fault.amount else "")
+    meaning = f": {MEANINGS[fault.name]}" if fault.name in MEANINGS else ""
+    return f"{fault.name}{lasts}" + (f" ({fault.amount:g})" if fault.amount else "") + meaning
 
 
-def _line(what: str, rest: Sequence[object]) -> str:  # noqa: PLR0911  # a table of sentences
+def _line(what: str, rest: Sequence[object]) -> str:  # noqa: C901, PLR0911  # a table of sentences
     words = [str(word) for word in rest]
     match what, words:
         case "post", [client_id, symbol, quantity, cause, way]:
@@ -126,6 +171,10 @@ def _line(what: str, rest: Sequence[object]) -> str:  # noqa: PLR0911  # a table
             return f"fault     {name}" + (f" ({amount})" if amount != "0.0" else "")
         case "query", [client_id, found]:
             return f"process   asks for {client_id}: " + (f"{found} pieces of news" if found != "0" else "not found")
+        case "cancel", [client_id, found]:
+            return f"process   cancels {client_id}: " + ("it was at work" if found == "True" else "it was not at work")
+        case "paused", _:
+            return "daemon    confirms that it is paused"
         case "VIOLATION", [invariant, how]:
             return f"VIOLATION {invariant}: {how}"
         case _:
