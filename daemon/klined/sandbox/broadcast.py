@@ -1,13 +1,13 @@
 """From what the market does to what its streams say; only what somebody has subscribed to is made.
 
 <symbol>@kline_<i>  <pair>_perpetual@continuousKline_<i>  @aggTrade  @trade  @bookTicker  @depth[<n>][@<ms>]
-@ticker  @miniTicker  @markPrice[@1s]  !bookTicker  !ticker@arr  !miniTicker@arr  !markPrice@arr[@1s]
+@ticker[_<window>]  @miniTicker  @markPrice[@1s]  !bookTicker  !ticker@arr  !miniTicker@arr  !markPrice@arr[@1s]
 """
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
-from klined.sandbox.candles import INTERVALS_MS, Candle, joined, opens_at
+from klined.sandbox.candles import INTERVALS_MS, Candle, joined, opens_at, zone_ms
 from klined.sandbox.faults import FaultKind, Faults
 from klined.sandbox.market import Closed, Move
 from klined.sandbox.quotes import Quotes
@@ -15,10 +15,19 @@ from klined.sandbox.streams import Streams
 from klined.world.venue import TRADING
 
 KLINE = re.compile(
-    r"^(?P<symbol>[a-z0-9]+)(?P<continuous>_perpetual@continuousKline|@kline)_(?P<interval>[0-9]+[smhdwM])(@.*)?$"
+    r"^(?P<symbol>[a-z0-9]+)(?P<continuous>_perpetual@continuousKline|@kline)_(?P<interval>[0-9]+[smhdwM])"
+    r"(?:@(?P<zone>\+08:00))?$"
 )
+WINDOWS_MS = {"ticker_1h": 3_600_000, "ticker_4h": 14_400_000, "ticker_1d": 86_400_000}
 SECOND_MS = 1000
 LEVELS_DIFF = 20
+
+
+class KlineStream(NamedTuple):
+    symbol: str
+    interval: str
+    continuous: bool
+    zone_ms: int  # days begin so much before midnight UTC
 
 
 class Broadcast:
@@ -50,32 +59,25 @@ class Broadcast:
         """x:true to everybody who waits for it."""
         for stream in list(self._streams.subscribers):
             found = self._kline_stream(stream)
-            if found is None or self._quotes.pair(found[0]) != end.pair:
+            if found is None or self._quotes.pair(found.symbol) != end.pair:
                 continue
-            symbol, interval, continuous = found
+            symbol, interval, ahead_ms = found.symbol, found.interval, found.zone_ms
             if self._quotes.venue.states[symbol] != TRADING:
                 continue
             interval_ms = INTERVALS_MS[interval]
             if (end.candle.open_ms + self._quotes.market.interval_ms) % 60_000 and interval_ms >= 60_000:
                 continue
-            open_ms = opens_at(end.candle.open_ms, interval_ms)
-            if opens_at(end.time_ms, interval_ms) == open_ms:
+            open_ms = opens_at(end.candle.open_ms, interval_ms, ahead_ms)
+            if opens_at(end.time_ms, interval_ms, ahead_ms) == open_ms:
                 continue  # the longer candle goes on
-            self._close(stream, symbol, interval, self._whole(symbol, open_ms, end.time_ms), now_ms, continuous)
+            self._close(stream, found, self._whole(symbol, open_ms, end.time_ms), now_ms)
 
-    def _close(
-        self,
-        stream: str,
-        symbol: str,
-        interval: str,
-        candle: Candle | None,
-        now_ms: int,
-        continuous: bool,  # noqa: FBT001
-    ) -> None:
+    def _close(self, stream: str, about: KlineStream, candle: Candle | None, now_ms: int) -> None:
+        symbol = about.symbol
         if candle is None or self._fault(FaultKind.MISSING_CLOSE, stream, symbol, now_ms):
             return
-        make = self._quotes.continuous if continuous else self._quotes.kline_event
-        message = make(symbol, interval, candle, now_ms, closed=True)
+        make = self._quotes.continuous if about.continuous else self._quotes.kline_event
+        message = make(symbol, about.interval, candle, now_ms, closed=True)
         copies = 2 if self._fault(FaultKind.DUPLICATE_CLOSE, stream, symbol, now_ms) else 1
         for _ in range(copies):
             self._send(stream, symbol, message, now_ms)
@@ -102,8 +104,8 @@ class Broadcast:
     def _tell(self, stream: str, touched: dict[str, None], now_ms: int) -> None:
         kline = self._kline_stream(stream)
         if kline is not None:
-            if kline[0] in touched and self._due(stream, self._kline_ms, now_ms):
-                self._forming(stream, *kline, now_ms)
+            if kline.symbol in touched and self._due(stream, self._kline_ms, now_ms):
+                self._forming(stream, kline, now_ms)
             return
         name, _, rest = stream.partition("@")
         symbol = name.upper()
@@ -112,15 +114,16 @@ class Broadcast:
         elif name.startswith("!") and touched:
             self._of_all(stream, touched, now_ms)
 
-    def _forming(self, stream: str, symbol: str, interval: str, continuous: bool, now_ms: int) -> None:  # noqa: FBT001
+    def _forming(self, stream: str, about: KlineStream, now_ms: int) -> None:
+        symbol, interval = about.symbol, about.interval
         history = self._quotes.history(symbol)
         if history.forming is None:
             return
         interval_ms = INTERVALS_MS[interval]
-        open_ms = opens_at(history.forming.open_ms, interval_ms)
+        open_ms = opens_at(history.forming.open_ms, interval_ms, about.zone_ms)
         candle = history.forming if interval_ms == history.interval_ms else joined(history.since(open_ms), open_ms)
         if candle is not None:
-            make = self._quotes.continuous if continuous else self._quotes.kline_event
+            make = self._quotes.continuous if about.continuous else self._quotes.kline_event
             self._send(stream, symbol, make(symbol, interval, candle, now_ms, closed=False), now_ms)
 
     def _of_symbol(self, stream: str, symbol: str, kind: str, now_ms: int) -> None:
@@ -129,13 +132,13 @@ class Broadcast:
         message: Any = None
         if base == "bookTicker":
             message = quotes.book_ticker(symbol, now_ms)
-        elif base.startswith("depth"):
+        elif base.startswith("depth") or base == "rpiDepth":
             if not self._due(stream, int(speed.removesuffix("ms") or 250) if speed else SECOND_MS, now_ms):
                 return
-            message = self._depth(stream, symbol, base.removeprefix("depth"), now_ms)
-        elif base in {"ticker", "miniTicker"}:
+            message = self._depth(stream, symbol, base.removeprefix("depth").removeprefix("rpiDepth"), now_ms)
+        elif "icker" in base:
             if self._due(stream, SECOND_MS, now_ms):
-                message = quotes.ticker_event(symbol, now_ms, mini=base == "miniTicker")
+                message = self._ticker(symbol, base, now_ms)
         elif base == "markPrice" and self._due(stream, SECOND_MS if speed else 3 * SECOND_MS, now_ms):
             message = self.mark_price(symbol, now_ms)
         elif base == "avgPrice" and self._due(stream, SECOND_MS, now_ms):
@@ -143,6 +146,15 @@ class Broadcast:
             message = {"e": "avgPrice", "E": now_ms, "s": symbol, "i": "5m", "w": price, "T": now_ms}
         if message is not None:
             self._send(stream, symbol, message, now_ms)
+
+    def _ticker(self, symbol: str, kind: str, now_ms: int) -> Any:
+        """Of a day, or of a rolling window; None when there is no such stream."""
+        if kind in WINDOWS_MS and self._quotes.spot:
+            opens_ms = now_ms - WINDOWS_MS[kind]
+            return self._quotes.window_event(symbol, kind.removeprefix("ticker_"), opens_ms, now_ms)
+        if kind in {"ticker", "miniTicker"}:
+            return self._quotes.ticker_event(symbol, now_ms, mini=kind == "miniTicker")
+        return None
 
     def _depth(self, stream: str, symbol: str, levels: str, now_ms: int) -> Any:
         before = self._updates.get(stream, self._quotes.venue.books[symbol].updates - 1)
@@ -188,8 +200,8 @@ class Broadcast:
         self._told[stream] = now_ms
         return True
 
-    def _kline_stream(self, stream: str) -> tuple[str, str, bool] | None:
-        """(symbol, interval, whether it is a continuous contract's), None when the stream is no kline's."""
+    def _kline_stream(self, stream: str) -> KlineStream | None:
+        """None when the stream is no kline's."""
         found = KLINE.match(stream)
         if (
             found is None
@@ -197,4 +209,5 @@ class Broadcast:
             or found["symbol"].upper() not in self._quotes.venue.listed
         ):
             return None
-        return found["symbol"].upper(), found["interval"], found["continuous"] != "@kline"
+        zone = zone_ms(found["zone"] or "0") or 0
+        return KlineStream(found["symbol"].upper(), found["interval"], found["continuous"] != "@kline", zone)

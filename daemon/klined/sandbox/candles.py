@@ -1,5 +1,6 @@
 """Candles: what a bar looks like on Binance's wire, and longer ones made of shorter ones."""
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable
 
@@ -11,6 +12,8 @@ from klined.feeds.timeframe import TIMEFRAMES_MS
 INTERVALS_MS = {name: ms for name, ms in TIMEFRAMES_MS.items() if ms >= 60_000} | {"3d": 259_200_000, "1w": 604_800_000}
 KEPT = 50_000
 TRADE_QUOTE = 2_000.0  # quote of a typical trade: how many trades a volume is
+ZONE = re.compile(r"^([+-]?)([0-9]{1,2})(?::([0-5][0-9]))?$")
+ZONE_MIN_MS, ZONE_MAX_MS = -12 * 3_600_000, 14 * 3_600_000
 MONDAY_MS = 4 * 86_400_000  # weeks begin on Mondays, the epoch on a Thursday
 
 
@@ -36,10 +39,19 @@ def trades_in(quote: float) -> int:
     return int(quote / TRADE_QUOTE) + 1 if quote else 0
 
 
-def opens_at(time_ms: int, interval_ms: int) -> int:
-    """Open time of the candle that `time_ms` is in."""
-    shift = MONDAY_MS if interval_ms == INTERVALS_MS["1w"] else 0
+def opens_at(time_ms: int, interval_ms: int, zone_ms: int = 0) -> int:
+    """Open time of the candle that `time_ms` is in, by clocks that are `zone_ms` ahead of UTC."""
+    shift = (MONDAY_MS if interval_ms == INTERVALS_MS["1w"] else 0) - zone_ms
     return (time_ms - shift) // interval_ms * interval_ms + shift
+
+
+def zone_ms(text: str) -> int | None:
+    """How far a time zone such as 8, -1:00 or +05:45 is ahead of UTC; None when it is none."""
+    found = ZONE.match(text)
+    if found is None:
+        return None
+    ahead_ms = (int(found[2]) * 60 + int(found[3] or 0)) * (-60_000 if found[1] == "-" else 60_000)
+    return ahead_ms if ZONE_MIN_MS <= ahead_ms <= ZONE_MAX_MS else None
 
 
 def joined(candles: Iterable[Candle], open_ms: int) -> Candle | None:
@@ -82,14 +94,19 @@ class History:
         found = self._candles[bisect_left(self._opens, open_ms) :]
         return [*found, self.forming] if self.forming is not None else found
 
-    def window(self, interval_ms: int, start_ms: int | None, end_ms: int | None, limit: int) -> list[Candle]:
-        """What GET klines answers: from `start_ms` on, else the newest up to `end_ms`; the forming one included."""
+    def window(
+        self, interval_ms: int, start_ms: int | None, end_ms: int | None, limit: int, zone_ms: int = 0
+    ) -> list[Candle]:
+        """What GET klines answers: from `start_ms` on, else the newest up to `end_ms`; the forming one included.
+
+        Days and the like begin at midnight where the clock is `zone_ms` ahead of UTC.
+        """
         if start_ms is None:
             last = end_ms if end_ms is not None else (self._newest_open() + self.interval_ms)
-            from_ms = opens_at(last, interval_ms) - (limit + 1) * interval_ms
+            from_ms = opens_at(last, interval_ms, zone_ms) - (limit + 1) * interval_ms
         else:
-            from_ms = opens_at(start_ms + interval_ms - 1, interval_ms)
-        found = self._grouped(self._between(from_ms, end_ms), interval_ms)
+            from_ms = opens_at(start_ms + interval_ms - 1, interval_ms, zone_ms)
+        found = self._grouped(self._between(from_ms, end_ms), interval_ms, zone_ms)
         if end_ms is not None:
             found = [candle for candle in found if candle.open_ms <= end_ms]
         return found[:limit] if start_ms is not None else found[-limit:]
@@ -98,12 +115,12 @@ class History:
         found = self.since(from_ms)
         return found if end_ms is None else [candle for candle in found if candle.open_ms <= end_ms + self.interval_ms]
 
-    def _grouped(self, candles: list[Candle], interval_ms: int) -> list[Candle]:
+    def _grouped(self, candles: list[Candle], interval_ms: int, zone_ms: int) -> list[Candle]:
         if interval_ms == self.interval_ms:
             return candles
         groups: dict[int, list[Candle]] = {}
         for candle in candles:
-            groups.setdefault(opens_at(candle.open_ms, interval_ms), []).append(candle)
+            groups.setdefault(opens_at(candle.open_ms, interval_ms, zone_ms), []).append(candle)
         return [whole for open_ms, parts in groups.items() if (whole := joined(parts, open_ms)) is not None]
 
     def _newest_open(self) -> int:

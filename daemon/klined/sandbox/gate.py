@@ -14,6 +14,8 @@ from klined.sandbox import (
     spot_changes,
     spot_lists,
     spot_reports,
+    unmodelled,
+    windows,
 )
 from klined.sandbox.answers import BAD_KEY, BAD_KEY_FORMAT, ApiError, declined
 from klined.sandbox.calls import Call, Endpoint, Security
@@ -27,6 +29,7 @@ from klined.world.tickets import Declined
 ENDPOINTS = {
     **market_calls.TABLE, **spot_calls.TABLE, **spot_changes.TABLE, **spot_lists.TABLE, **perp_calls.TABLE,
     **perp_changes.TABLE, **perp_settings.TABLE,
+    **windows.TABLE, **unmodelled.TABLE,
 }  # fmt: skip
 ACCOUNT_PATHS = {
     "/api/v3/account": "spot", "/fapi/v2/account": "v2", "/fapi/v3/account": "v3", "/fapi/v2/balance": "balance",
@@ -47,7 +50,7 @@ class Request(Struct, frozen=True, eq=False):
 
     @property
     def kind(self) -> str:
-        return "perp" if self.path.startswith(("/fapi", "/dapi")) else "spot"
+        return "perp" if self.path.startswith(("/fapi", "/dapi", "/futures")) else "spot"
 
 
 class Gate:

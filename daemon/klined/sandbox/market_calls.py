@@ -4,7 +4,7 @@ from typing import Any
 
 from klined.sandbox.answers import ApiError
 from klined.sandbox.calls import Call, Endpoint, Handler, Table, empty, nothing
-from klined.sandbox.candles import INTERVALS_MS, Candle
+from klined.sandbox.candles import INTERVALS_MS, Candle, zone_ms
 from klined.sandbox.info import perp_entry, spot_entry
 from klined.sandbox.spot_reports import Json
 
@@ -19,7 +19,7 @@ def server_time(call: Call) -> Json:
 def exchange_info(call: Call) -> Json:
     exchange, spot = call.exchange, call.kind == "spot"
     venue = exchange.venue(call.kind)
-    names = _wanted(call) if spot else list(venue.listed)
+    names = wanted(call) if spot else list(venue.listed)
     raw = exchange.spot_raw if spot else exchange.perp_raw
     entry = spot_entry if spot else perp_entry
     symbols = [entry(venue.listed[name], venue.states[name], raw.get(name, {})) for name in names]
@@ -32,13 +32,16 @@ def exchange_info(call: Call) -> Json:
     return {**found, "symbols": symbols, **({"sors": []} if spot else {})}
 
 
-def _wanted(call: Call) -> list[str]:
+def wanted(call: Call) -> list[str]:
     """The symbols of `symbol` or of the JSON list `symbols`; all when there is neither."""
-    listed = call.exchange.venue(call.kind).listed
-    several = call.params.text("symbols")
+    listed, several = call.exchange.venue(call.kind).listed, call.params.text("symbols")
+    if several and call.params.text("symbol"):
+        raise ApiError(-1128, "Combination of optional parameters invalid.")
     names = [name.strip('" ') for name in several.strip("[]").split(",")] if several else call.symbols()
     if any(name not in listed for name in names):
         raise ApiError(-1121, "Invalid symbol.")
+    if len(set(names)) < len(names):
+        raise ApiError(-1151, "Symbol is present multiple times in the list.")
     return names
 
 
@@ -53,6 +56,12 @@ def continuous_klines(call: Call) -> list[Any]:
     return _klines(call, name)
 
 
+def premium_klines(call: Call) -> list[Any]:
+    """Nothing but zeros: the mark price is the last price."""
+    zero = "0.00000000"
+    return [[row[0], *[zero] * 4, "0", row[6], "0", row[8], "0", "0", "0"] for row in klines(call)]
+
+
 def _klines(call: Call, name: str) -> list[Any]:
     interval = call.params.require("interval")
     interval_ms = INTERVALS_MS.get(interval)
@@ -62,9 +71,17 @@ def _klines(call: Call, name: str) -> list[Any]:
     limit = _limit(call, LIMIT_MAX if call.kind == "spot" else 1500)
     quotes = call.exchange.quotes[call.kind]
     found: list[Candle] = quotes.history(name).window(
-        interval_ms, None if start < 0 else start, None if end < 0 else end, limit
+        interval_ms, None if start < 0 else start, None if end < 0 else end, limit, zone(call)
     )
     return [quotes.kline(name, candle, interval_ms) for candle in found]
+
+
+def zone(call: Call) -> int:
+    """How far the clocks of `timeZone` are ahead of UTC, ms."""
+    found = zone_ms(call.params.text("timeZone") or "0")
+    if found is None:
+        raise ApiError(-1130, "Data sent for parameter 'timeZone' is not valid.")
+    return found
 
 
 def _limit(call: Call, most: int = LIMIT_MAX, default: int = LIMIT_DEFAULT) -> int:
@@ -80,22 +97,36 @@ def depth(call: Call) -> Json:
 
 
 def trades(call: Call) -> list[Json]:
-    """The market's trades are not remembered one by one: the newest candles stand for them."""
-    name, quotes = call.symbol(), call.exchange.quotes[call.kind]
+    """The market's trades are not remembered one by one: each candle's last stands for them."""
+    params, quotes, name = call.params, call.exchange.quotes[call.kind], call.symbol()
+    first, start, end = (
+        params.integer("fromId", -1),
+        params.integer("startTime", -1),
+        params.integer("endTime", 1 << 62),
+    )
+    whole = first >= 0 or start >= 0 or params.text("endTime")
+    told = [
+        (candle, candle.first + candle.trades - 1, min(candle.open_ms + quotes.market.interval_ms - 1, call.told_ms))
+        for candle in quotes.history(name).since(0 if whole else call.now_ms - LIMIT_MAX * quotes.market.interval_ms)
+        if candle.trades
+    ]
+    found = [entry for entry in told if entry[1] >= first and start <= entry[2] <= end]
+    limit = _limit(call)
+    return [_trade(call, name, *entry) for entry in (found[:limit] if max(first, start) >= 0 else found[-limit:])]
+
+
+def _trade(call: Call, name: str, candle: Candle, number: int, time_ms: int) -> Json:
+    quotes = call.exchange.quotes[call.kind]
     item = quotes.venue.listed[name]
-    found = []
-    for candle in quotes.history(name).since(call.now_ms - 3_600_000)[-_limit(call) :]:
-        number = candle.first + candle.trades - 1
-        entry = {
-            "id": number,
-            "price": quotes.price(item, candle.close),
-            "qty": quotes.amount(item, candle.volume / max(1, candle.trades)),
-            "quoteQty": f"{candle.quote / max(1, candle.trades):.8f}",
-            "time": min(candle.open_ms + quotes.market.interval_ms - 1, call.told_ms),
-            "isBuyerMaker": bool(number % 2),
-        }
-        found.append({**entry, "isBestMatch": True} if call.kind == "spot" else entry)
-    return found
+    entry: Json = {
+        "id": number,
+        "price": quotes.price(item, candle.close),
+        "qty": quotes.amount(item, candle.volume / max(1, candle.trades)),
+        "quoteQty": f"{candle.quote / max(1, candle.trades):.8f}",
+        "time": time_ms,
+        "isBuyerMaker": bool(number % 2),
+    }
+    return {**entry, "isBestMatch": True} if call.kind == "spot" else {**entry, "isRPITrade": False}
 
 
 def aggregate_trades(call: Call) -> list[Json]:
@@ -103,7 +134,7 @@ def aggregate_trades(call: Call) -> list[Json]:
     found = []
     for trade in trades(call):
         entry = {short: trade[name] for name, short in names.items()} | {"f": trade["id"], "l": trade["id"]}
-        found.append({**entry, "M": True} if call.kind == "spot" else entry)
+        found.append({**entry, "M": True} if call.kind == "spot" else {**entry, "nq": entry["q"]})
     return found
 
 
@@ -169,7 +200,8 @@ def funding_rate(call: Call) -> list[Json]:
             if number * interval_ms >= start:
                 rate = exchange.funding(exchange.perp.listed[name].symbol, number * interval_ms)
                 entry = {"symbol": name, "fundingTime": number * interval_ms, "fundingRate": f"{rate:.8f}"}
-                found.append({**entry, "markPrice": f"{exchange.perp.books[name].last:.8f}"})
+                mark = f"{exchange.perp.books[name].last:.8f}"
+                found.append({**entry, "markPrice": mark, "rateType": "NORMAL"})
     return found[-count:]
 
 
@@ -188,7 +220,7 @@ def open_interest(call: Call) -> Json:
 
 def _one_or_all(call: Call, one: Any) -> Any:
     if call.params.text("symbols"):
-        return [one(name) for name in _wanted(call)]
+        return [one(name) for name in wanted(call)]
     return one(call.symbol()) if call.params.text("symbol") else [one(name) for name in call.symbols()]
 
 
@@ -217,6 +249,8 @@ TABLE: Table = {
     ("GET", "/fapi/v1/continuousKlines"): Endpoint(continuous_klines),
     ("GET", "/fapi/v1/markPriceKlines"): Endpoint(klines),
     ("GET", "/fapi/v1/indexPriceKlines"): Endpoint(continuous_klines),
+    ("GET", "/fapi/v1/premiumIndexKlines"): Endpoint(premium_klines),
+    ("GET", "/fapi/v1/rpiDepth"): Endpoint(depth, 20),
     ("GET", "/fapi/v1/premiumIndex"): Endpoint(premium_index),
     ("GET", "/fapi/v1/fundingRate"): Endpoint(funding_rate),
     ("GET", "/fapi/v1/fundingInfo"): Endpoint(funding_info),

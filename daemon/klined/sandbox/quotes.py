@@ -146,41 +146,68 @@ class Quotes:
         price = self.market.prices[self.pair(symbol)]
         return Candle(now_ms - DAY_MS, price, price, price, price)
 
+    def window(self, symbol: str, opens_ms: int, closes_ms: int, *, mini: bool = False) -> Json:
+        """What the price did from `opens_ms` on, as GET ticker tells it; `closes_ms` is only told."""
+        found = joined(self.history(symbol).since(opens_ms), opens_ms)
+        if found is None:
+            price = self.market.prices[self.pair(symbol)]
+            found = Candle(opens_ms, price, price, price, price)
+        return {
+            "symbol": symbol,
+            **({} if mini else self._change(symbol, found)),
+            **self._body(symbol, found, closes_ms),
+        }
+
+    def window_event(self, symbol: str, window: str, opens_ms: int, now_ms: int) -> Json:
+        """Of the streams of rolling windows."""
+        told = self.window(symbol, opens_ms - opens_ms % 60_000, now_ms)
+        names = {
+            "p": "priceChange", "P": "priceChangePercent", "o": "openPrice", "h": "highPrice", "l": "lowPrice",
+            "c": "lastPrice", "w": "weightedAvgPrice", "v": "volume", "q": "quoteVolume", "O": "openTime",
+            "C": "closeTime", "F": "firstId", "L": "lastId", "n": "count",
+        }  # fmt: skip
+        return {"e": f"{window}Ticker", "E": now_ms, "s": symbol} | {short: told[name] for short, name in names.items()}
+
+    def _change(self, symbol: str, found: Candle) -> Json:
+        item, mean = self.venue.listed[symbol], found.quote / found.volume if found.volume else found.close
+        return {
+            "priceChange": self.price(item, found.close - found.open),
+            "priceChangePercent": f"{(found.close / found.open - 1) * 100:.3f}",
+            "weightedAvgPrice": self.price(item, mean),
+        }
+
+    def _body(self, symbol: str, found: Candle, closes_ms: int) -> Json:
+        item = self.venue.listed[symbol]
+        return {
+            "lastPrice": self.price(item, found.close),
+            "openPrice": self.price(item, found.open),
+            "highPrice": self.price(item, found.high),
+            "lowPrice": self.price(item, found.low),
+            "volume": self.amount(item, found.volume),
+            "quoteVolume": f"{found.quote:.8f}",
+            "openTime": found.open_ms,
+            "closeTime": closes_ms,
+            "firstId": found.first,
+            "lastId": found.first + found.trades - 1,
+            "count": found.trades,
+        }
+
     def ticker(self, symbol: str, now_ms: int, *, mini: bool = False) -> Json:
         """GET ticker/24hr."""
         item, day, book = self.venue.listed[symbol], self.day(symbol, now_ms), self.venue.books[symbol]
-        mean = day.quote / day.volume if day.volume else day.close
-        change = {
-            "priceChange": self.price(item, day.close - day.open),
-            "priceChangePercent": f"{(day.close / day.open - 1) * 100:.3f}",
-            "weightedAvgPrice": self.price(item, mean),
-        }
-        sizes = {"lastQty": self.amount(item, float(item.lot))}
+        found: Json = {"symbol": symbol, **self._body(symbol, day, now_ms)}
+        if mini:
+            return found
+        found |= {**self._change(symbol, day), "lastQty": self.amount(item, float(item.lot))}
         if self.spot:
             bid, ask = book.best_bid(), book.best_ask()
-            sizes |= {
+            found |= {
+                "prevClosePrice": self.price(item, day.open),
                 "bidPrice": self.price(item, float(bid.price)),
                 "bidQty": self.amount(item, float(bid.quantity)),
                 "askPrice": self.price(item, float(ask.price)),
                 "askQty": self.amount(item, float(ask.quantity)),
             }
-            change["prevClosePrice"] = self.price(item, day.open)
-        found: Json = {
-            "symbol": symbol,
-            **({} if mini else change),
-            "lastPrice": self.price(item, day.close),
-            **({} if mini else sizes),
-            "openPrice": self.price(item, day.open),
-            "highPrice": self.price(item, day.high),
-            "lowPrice": self.price(item, day.low),
-            "volume": self.amount(item, day.volume),
-            "quoteVolume": f"{day.quote:.8f}",
-            "openTime": day.open_ms,
-            "closeTime": now_ms,
-            "firstId": day.first,
-            "lastId": day.first + day.trades - 1,
-            "count": day.trades,
-        }
         return found
 
     def ticker_event(self, symbol: str, now_ms: int, *, mini: bool) -> Json:
