@@ -130,6 +130,7 @@ class Cause(StrEnum):
     REBALANCE = "rebalance"
     RISK = "risk"  # a limit was passed and the position is taken down
     FLATTEN = "flatten"
+    HAND = "hand"  # somebody asked for this very order
 
 
 class Intent(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klined.ports import Choice
+from klined.trader.plans import Plan
 
 
 class Hand:
@@ -26,8 +27,8 @@ class Hand:
 
     name = "hand"
 
-    def __init__(self, plan: str) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.declared = plan.name, plan
         self.keep: Callable[[], list[Choice]] = list
         self.patience_s: Callable[[], float | None] = lambda: None
         self.on_question: Callable[[], None] = lambda: None

@@ -172,7 +172,9 @@ def equip(trader: Trader, policy: Policy) -> None:
 
 
 def make_plan(policy: Policy) -> Plan:
-    manifest = getattr(policy, "manifest", None)
+    manifest, declared = getattr(policy, "manifest", None), getattr(policy, "declared", None)
+    if isinstance(declared, Plan):
+        return declared
     plan = plan_of(manifest) if isinstance(manifest, Manifest) else PLANS.get(policy.plan)
     if plan is None:
         raise ModelError(f"policy {policy.name} was made for plan {policy.plan!r}; this klined has {', '.join(PLANS)}")

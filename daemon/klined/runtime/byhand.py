@@ -7,7 +7,7 @@ order() ─▶ gate.order ─┬─▶ Refused: told, and nothing was sent
 
 from decimal import ROUND_DOWN, Decimal
 
-from klined.domain import Approved, Intent, OrderKind, Refused
+from klined.domain import Approved, Cause, Intent, OrderKind, Refused
 from klined.errors import ConfigError
 from klined.kernels import layout as at
 from klined.ports import Choice
@@ -65,6 +65,7 @@ class ByHand:
             bar_time_ms=bar_time_ms,
             kind=kind,
             price=price,
+            cause=Cause.HAND,
         )
         verdict = trader.gate.order(i, asked, now_ms, trader.interval_ms)
         if isinstance(verdict, Refused):

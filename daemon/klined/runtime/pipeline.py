@@ -61,7 +61,7 @@ class Pipeline:
         self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []  # run as long as the stages do
         self.backlog: deque[Batch] = deque()  # refilled at start, admitted before the feed's own
         self.stopping = False
-        self.busy = ""  # feed or executor, the two stages that wait for something outside
+        self.busy = ""  # feed, agent or executor, which wait for something outside
         self._plentiful: Plentiful | None = None
         self.deliberate: Deliberation | None = None  # asked instead of the policy, and waited for; it must answer
         self.feeding: asyncio.Task[None] | None = None  # set by the stage: cancelled before it runs, it would not end

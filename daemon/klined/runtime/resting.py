@@ -95,7 +95,7 @@ class Resting:
     def _note_new(self) -> None:
         for order in self._trader.executor.open_orders():
             intent = order.intent
-            if intent.kind not in LIMITS or self._known(intent):
+            if intent.kind not in LIMITS or intent.cause is Cause.HAND or self._known(intent):
                 continue
             self._rests[f"{intent.symbol} {intent.quantity > 0}"] = Rest(
                 intent, self._clock.monotonic_s(), self._trader.time_ms

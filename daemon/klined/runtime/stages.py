@@ -47,6 +47,7 @@ async def policy(p: "Pipeline") -> None:
                 p.admit(batch)
             observations = p.trader.observe()
             if p.deliberate is not None and p.trader.warm and batch.purpose is Purpose.TRADE:
+                p.busy = "agent"
                 choices = await p.deliberate(observations)
             else:
                 choices = p.policy.decide(observations) if p.trader.warm else p.trader.undecided

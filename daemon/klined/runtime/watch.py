@@ -12,6 +12,7 @@ missed, and lets entries go on with the first batch after that.
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 
 import structlog
 
@@ -154,13 +155,16 @@ class Watch:
 def deadlines(settings: Settings) -> dict[str, float]:
     """Longest silence of each stage, seconds. The feed's is that of its bars, whatever their interval."""
     market, stage_s = settings.market, settings.runtime.stage_deadline_s
+    agent_s = settings.risk.max_bar_age_s + stage_s
     if market.feed_name in {"generated", "recorded"}:
         bar_s = 1.0 / market.speed if market.speed else 0.0
+        agent_s = inf  # such a market stands still until it has decided
     else:
         bar_s = (market.interval_ms + market.grace_ms) / 1000.0 + 2 * stage_s  # and a refill by REST
     return {
         "start": max(START_S, settings.runtime.flatten_deadline_s + stage_s),
         "feed": bar_s + stage_s,
+        "agent": agent_s,
         "feed step": STEP_S,
         "account": LOOK_S,
         **dict.fromkeys(("indicators", "policy", "gate", "executor"), stage_s),

@@ -1,8 +1,9 @@
 """Why the gate refused, as a sentence with the number and its limit."""
 
 from collections.abc import Callable
+from decimal import Decimal
 
-from klined.domain import Reason
+from klined.domain import Instrument, Reason
 
 Sentence = Callable[[float, float], str]
 """From what a check measured and what it allows to a sentence."""
@@ -88,6 +89,21 @@ def sentence(reason: Reason, value: float = 0.0, limit: float = 0.0) -> str:
     """What `reason` says about the number a check measured and its limit."""
     tell = SENTENCES.get(reason)
     return tell(value, limit) if tell is not None else PLAIN.get(reason, reason.name.lower().replace("_", " "))
+
+
+def fault_sentence(fault: Reason, quantity: Decimal, price: Decimal, reference: Decimal, instrument: Instrument) -> str:
+    """What a filter says about an order that was asked for, with its numbers."""
+    match fault:
+        case Reason.LOT:
+            least, most = instrument.quantity_min, instrument.quantity_max
+            return f"a quantity of {abs(quantity):f} is not within {least:f} and {most:f}"
+        case Reason.NOTIONAL_MIN:
+            return sentence(fault, float(abs(quantity) * price), float(instrument.notional_min))
+        case Reason.PERCENT_PRICE:
+            low, high = instrument.percent_price_down * reference, instrument.percent_price_up * reference
+            return f"a price of {price:f} is not within {low:f} and {high:f}, the venue's band around {reference:f}"
+        case _:
+            return sentence(fault)
 
 
 def ordinal(number: int) -> str:

@@ -35,7 +35,7 @@ from klined.kernels.rows import Row
 from klined.trader.exits import CAUSES, show_bars
 from klined.trader.ids import ClientIds
 from klined.trader.limits import Limits
-from klined.trader.refusals import sentence
+from klined.trader.refusals import fault_sentence, sentence
 from klined.trader.sizing import fault_of, is_dust, quantity_of
 from klined.trader.styles import LIMITS, PATIENT, Style, attempt, limit_price
 
@@ -44,6 +44,8 @@ __all__ = ["Gate", "Limits"]
 HOLDS = (Reason.HOLD_TARGET, Reason.HOLD_DEADBAND, Reason.CLIPPED)
 OK = float(Reason.OK)
 EXIT = float(Reason.EXIT)
+DECIDED = (at.ORDERED, at.LAST_TARGET, at.REBALANCED)
+COUNTED = (at.MINUTE, at.ORDERS_MINUTE)
 
 
 class Gate:
@@ -161,19 +163,23 @@ class Gate:
         """
         instrument, q, p, out = self.instruments[i], self._q[i], self._p, self._out
         lots = float(asked.quantity / instrument.lot)
-        price = asked.price or self._price(i)
-        fault = fault_of(asked.quantity, price, instrument, reference=self._price(i) if asked.price else None)
+        mark = self._price(i)
+        price = asked.price or mark
+        fault = fault_of(asked.quantity, price, instrument, reference=mark if asked.price else None)
         if fault is not None:
-            return Refused(instrument.symbol, fault, sentence(fault))
+            return Refused(instrument.symbol, fault, fault_sentence(fault, asked.quantity, price, mark, instrument))
         if q[at.EXIT]:
             return Refused(instrument.symbol, Reason.COOLDOWN, "a protective exit is closing this position")
         for slot in range(at.N_OUT):
             out[slot] = 0.0
-        age, working = p[at.BAR_AGE_MAX_MS], q[at.WORKING]
+        a, age = self._a, p[at.BAR_AGE_MAX_MS]
+        working, wanted = q[at.WORKING], q[at.LOTS] + q[at.WORKING] + lots
+        counted = [(row, slot, row[slot]) for row, slots in ((q, DECIDED), (a, COUNTED)) for slot in slots]
         p[at.BAR_AGE_MAX_MS], q[at.ORDERED] = max(age, valid_ms), 0.0
-        a, wanted = self._a, q[at.LOTS] + working + lots
         why = judge_order(a, self._q, self._m, p, self._c, self._n, i, wanted, a[at.HALT], 0.0, 0.0, now_ms, out)
         p[at.BAR_AGE_MAX_MS] = age
+        for row, slot, before in counted:  # the bar's own decision is another matter
+            row[slot] = before
         q[at.WANTED] = 0.0  # it is no target: what is left of it does not drift
         reason = Reason(int(why))
         if reason is not Reason.OK:
@@ -183,6 +189,7 @@ class Gate:
             left = abs(quantity_of(int(out[at.OUT_LOTS]), instrument))
             told = f"of {abs(asked.quantity)} only {left} may go: the rest is not paid for, or could not be left again"
             return Refused(instrument.symbol, Reason.NOTIONAL_MAX, told)
+        count_order(a, now_ms)
         return Approved(replace(asked, reduce_only=bool(out[at.OUT_REDUCE])), "asked for by hand")
 
     def ended(self, i: int, intent: Intent, *, filled: bool) -> None:
