@@ -216,10 +216,8 @@ def refuse(out: Row, why: float, value: float, limit: float) -> float:
     return why
 
 
-def budget(
-    A: Row, Q: list[Row], M: list[Row], P: Row, n: int, i: int, notional: float, latched: float, now_ms: float, out: Row
-) -> float:
-    """Checks 5 to 8. Orders approved and not yet settled count as trades of this hour, turnover and fees."""
+def budget(A: Row, Q: list[Row], P: Row, n: int, i: int, latched: float, now_ms: float, out: Row) -> float:
+    """Checks 5 to 7, and of 8 the number of trades: whatever the order's size. Orders not yet settled are trades."""
     equity = A[EQUITY]
     start = A[DAY_EQUITY]
     if not start - equity <= P[DAY_LOSS_MAX] * start:
@@ -227,12 +225,10 @@ def budget(
     week = A[WEEK_EQUITY]
     if not week - equity <= P[WEEK_LOSS_MAX] * week:
         return refuse(out, WHY_WEEK_LOSS, share(week - equity, week), P[WEEK_LOSS_MAX])
-    peak = A[PEAK]
-    fall = share(peak - equity, peak)
     if latched != 0.0:
-        return refuse(out, WHY_DRAWDOWN_HALT, fall, P[DRAWDOWN_HALT_MAX])
+        return refuse(out, WHY_DRAWDOWN_HALT, share(A[PEAK] - equity, A[PEAK]), P[DRAWDOWN_HALT_MAX])
     if A[REDUCING] != 0.0:
-        return refuse(out, WHY_DRAWDOWN, fall, P[DRAWDOWN_MAX])
+        return refuse(out, WHY_DRAWDOWN, share(A[PEAK] - equity, A[PEAK]), P[DRAWDOWN_MAX])
     if now_ms < A[COOLDOWN_UNTIL]:
         if A[LOSSES] >= P[LOSSES_MAX]:
             return refuse(out, WHY_LOSSES_IN_ROW, A[LOSSES], P[LOSSES_MAX])
@@ -240,19 +236,27 @@ def budget(
     if now_ms < Q[i][COOLING_UNTIL]:
         return refuse(out, WHY_COOLDOWN, Q[i][COOLING_UNTIL] - now_ms, 0.0)
     trades = 1.0
+    for j in range(n):
+        if Q[j][WORKING] != 0.0:
+            trades += 1.0
+    if not A[TRADES_HOUR] + trades <= P[TRADES_HOUR_MAX]:
+        return refuse(out, WHY_TRADES_HOUR, A[TRADES_HOUR] + trades, P[TRADES_HOUR_MAX])
+    if not A[TRADES_DAY] + trades <= P[TRADES_DAY_MAX]:
+        return refuse(out, WHY_TRADES_DAY, A[TRADES_DAY] + trades, P[TRADES_DAY_MAX])
+    return 0.0
+
+
+def costs(A: Row, Q: list[Row], M: list[Row], P: Row, n: int, i: int, notional: float, out: Row) -> float:
+    """The rest of check 8: turnover and fees of the day, with those of orders approved and not yet settled."""
+    start = A[DAY_EQUITY]
     turnover = notional
     fees = notional * M[i][TAKER]
     for j in range(n):
         working = abs(Q[j][WORKING])
         if working != 0.0:
             amount = working * M[j][LOT] * Q[j][MARK]
-            trades += 1.0
             turnover += amount
             fees += amount * M[j][TAKER]
-    if not A[TRADES_HOUR] + trades <= P[TRADES_HOUR_MAX]:
-        return refuse(out, WHY_TRADES_HOUR, A[TRADES_HOUR] + trades, P[TRADES_HOUR_MAX])
-    if not A[TRADES_DAY] + trades <= P[TRADES_DAY_MAX]:
-        return refuse(out, WHY_TRADES_DAY, A[TRADES_DAY] + trades, P[TRADES_DAY_MAX])
     if not A[TURNOVER_DAY] + turnover <= P[TURNOVER_DAY_MAX] * start:
         return refuse(out, WHY_TURNOVER, share(A[TURNOVER_DAY] + turnover, start), P[TURNOVER_DAY_MAX])
     if not A[FEES_DAY] + fees <= P[FEES_DAY_MAX] * start:

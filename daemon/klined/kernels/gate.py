@@ -22,6 +22,7 @@ from klined.kernels.checks import (
     OPENS,
     REDUCES,
     budget,
+    costs,
     exposures,
     filters,
     flow,
@@ -159,7 +160,7 @@ def gate_step(
         change = wish - exposure
         distance = abs(change)
         patient = False
-        if wish == q[LAST_TARGET] and current == q[WANTED] and current != 0.0:
+        if current != 0.0 and wish == q[LAST_TARGET] and current == q[WANTED]:
             out[OUT_CAUSE] = CAUSE_REBALANCE
             patient = now_ms - q[REBALANCED] < P[REBALANCE_MS] and not 0.0 < P[REBALANCE_BAND] <= distance
         if capacity <= 0.0:
@@ -250,11 +251,13 @@ def judge_opening(
     why = standing(A, q, P, halt, target, now_ms, OPENS, out)
     if why != 0.0:
         return why
-    unit = m[LOT] * q[MARK]
+    if m[PERP] == 0.0 and lots < 0.0:
+        return refuse(out, WHY_SELF_CROSS, lots, q[WORKING])  # sells what a purchase may still bring
+    why = budget(A, Q, P, n, i, latched, now_ms, out)
+    if why != 0.0:
+        return why
     broke = 0.0
     if m[PERP] == 0.0:
-        if lots < 0.0:
-            return refuse(out, WHY_SELF_CROSS, lots, q[WORKING])  # sells what a purchase may still bring
         pays = affordable_lots(A, Q, M, n, i)
         if lots > pays:
             lots = pays
@@ -266,12 +269,13 @@ def judge_opening(
             unproved = 1.0
         else:
             lots = planned
+    unit = m[LOT] * q[MARK]
     opening = abs(lots - closing)
     notional = opening * unit
     after = q[LOTS] + lots
     if q[WORKING] * lots > 0.0:
         after += q[WORKING]
-    why = budget(A, Q, M, P, n, i, abs(lots) * unit, latched, now_ms, out)
+    why = costs(A, Q, M, P, n, i, abs(lots) * unit, out)
     if why == 0.0:
         why = exposures(A, Q, M, P, C, n, i, after, broke, out)
     if why == 0.0:
