@@ -78,10 +78,15 @@ def rate_step(Z: Row, U: Row, ring: Row, balance: float) -> float:
     least = RATIO_MIN * balance
     before = U[EQUITY0] if U[EQUITY0] > least else least
     after = U[EQUITY1] if U[EQUITY1] > least else least
-    gain = after / before - 1.0
+    gain = 0.0
+    move = 0.0
+    if after != before:  # most steps of most lanes are spent flat
+        growth = after / before
+        gain = growth - 1.0
+        move = math.log(growth)
     total = 0.0
     if Z[LOG_RETURN] != 0.0:
-        U[TERM0 + LOG_RETURN] = math.log(after / before)
+        U[TERM0 + LOG_RETURN] = move
         total += Z[LOG_RETURN] * U[TERM0 + LOG_RETURN]
     if Z[PROFIT] != 0.0:
         U[TERM0 + PROFIT] = (U[EQUITY1] - U[EQUITY0]) / balance
@@ -93,7 +98,7 @@ def rate_step(Z: Row, U: Row, ring: Row, balance: float) -> float:
         differentials(U, gain, Z[ETA])
         total += Z[SHARPE] * U[TERM0 + SHARPE] + Z[SORTINO] * U[TERM0 + SORTINO]
     if Z[EXCESS] != 0.0:
-        U[TERM0 + EXCESS] = math.log(after / before) - math.log(U[HOLD1] / U[HOLD0])
+        U[TERM0 + EXCESS] = move - math.log(U[HOLD1] / U[HOLD0])
         total += Z[EXCESS] * U[TERM0 + EXCESS]
     if Z[DRAWDOWN] != 0.0:
         fall = 1.0 - after / U[PEAK1] if after < U[PEAK1] else 0.0
