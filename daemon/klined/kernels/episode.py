@@ -15,8 +15,8 @@ lane that has run since then, and held nothing until its start. Where S has lane
 
 from collections.abc import Sequence
 
-from klined.kernels.game import TOUCHED, fits
-from klined.kernels.lives import BAR, BEGIN, close_lanes, open_lanes
+from klined.kernels.game import fits
+from klined.kernels.lives import BEGIN, close_lanes, open_lanes
 from klined.kernels.phases import decide_lanes, judge_lanes, mark_lanes, observe_lanes, show_lanes, trade_lanes
 from klined.kernels.rows import Row
 
@@ -69,15 +69,14 @@ def play_lanes(
     n = len(bars)
     if only == 0.0:
         for k in range(lanes):
-            if N[k][BEGIN] == 0.0 and not fits(Z, levels, actions[k], n):
+            if not fits(Z, levels, actions[k], n) and N[k][BEGIN] == 0.0:
                 return -(k + 1)
     ended = 0
     begin = 0
     while begin < lanes:
         end = min(begin + TOGETHER, lanes)
-        touch_bars(N, Z, bars, G, V, begin, end)
         open_lanes(A, Q, W, N, U, RING, B, Y, Z, P, R, terminated, truncated, n, only, begin, end)
-        decide_lanes(A, Q, M, P, C, W, N, B, Y, Z, levels, bars, actions, D, n, begin, end)
+        decide_lanes(A, Q, M, P, C, W, N, B, Y, Z, levels, bars, G, V, actions, D, n, begin, end)
         trade_lanes(A, Q, M, P, W, N, U, Y, Z, bars, rates, X, n, begin, end)
         for _ in range(2):
             show_lanes(Q, N, Y, Z, bars, G, V, slots, S, F, H, O, n, begin, end)
@@ -90,17 +89,3 @@ def play_lanes(
                 break
         begin = end
     return ended
-
-
-def touch_bars(
-    N: Sequence[Row], Z: Row, bars: Bars, G: Sequence[Sequence[Row]], V: Sequence[Row], begin: int, end: int
-) -> None:
-    """Read of each lane's next bar what its step will need: memory is slow to answer, but answers many at once."""
-    total = 0.0
-    for k in range(begin, end):
-        t = int(N[k][BAR]) + 1
-        if t < len(V):
-            total += V[t][0]
-            for i in range(len(bars)):
-                total += bars[i][t][4] + G[i][t][0]
-    Z[TOUCHED] = total

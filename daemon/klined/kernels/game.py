@@ -27,9 +27,8 @@ SCALED = GAME + 9  # 1: sizing is on
 OFFSET_MAX = GAME + 10  # farthest limit order, fraction of price, ORDERS
 STOP_MAX = GAME + 11
 WIDTH = GAME + 12  # of the market part of an observation
-TOUCHED = GAME + 13  # no meaning: what keeps a compiler from leaving out reads
-COMPARED = GAME + 14  # 1: rewards ask what buying and holding came to, and for the position
-NZ = GAME + 15
+COMPARED = GAME + 13  # 1: rewards ask what buying and holding came to, and for the position
+NZ = GAME + 14
 
 LEVELS = 0.0  # an index into `levels` per symbol
 CONTINUOUS = 1.0  # a target in [-1, 1] per symbol

@@ -3,7 +3,7 @@
     import klined.kernels.features          interpreted: what the daemon runs, no numba in the process
     jit.compiled().features.eth15_step      compiled: what lanes, training and backtests run
 
-Every module of this folder is a kernel module by living here; only `rows` and `jit` are not. A twin of a module is made
+Every module of this folder is a kernel module by living here; only NOT_KERNELS are not. A twin of a module is made
 from the code objects of its functions, over a copy of its globals in which every kernel function (and module) is
 replaced by its twin: a compiled function's `.py_func` would still call compiled functions, so one build cannot be both.
 numba is imported by the first `compiled()`, never by importing this module. Compilation itself happens at the first
@@ -33,7 +33,8 @@ FOLDER = Path(__file__).parent
 CODES = FOLDER.parent / "domain.py"  # kernels take the codes of reasons from it
 PACKAGE = "klined.kernels"
 Build = Callable[[FunctionType], object]
-NOT_KERNELS = frozenset({"__init__", "jit", "rows"})
+NOT_KERNELS = frozenset({"__init__", "instructions", "jit", "rows"})
+INSTRUCTED = "ahead"  # the module whose functions have bodies of their own in compiled code
 
 # With _nrt every view of a row would count references atomically, which costs more than the arithmetic; kernels
 # allocate nothing, so there is nothing to count.
@@ -96,7 +97,7 @@ def _compiled(name: str) -> Kernels:
 def sources_hash() -> str:
     """SHA-256 over the names and bytes of all sources that compiled code depends on."""
     digest = hashlib.sha256()
-    for path in (*(FOLDER / f"{noun}.py" for noun in nouns()), CODES):
+    for path in (*(FOLDER / f"{noun}.py" for noun in (*nouns(), "instructions")), CODES):
         source = path.read_bytes()
         digest.update(f"{path.stem} {len(source)}\n".encode() + source)
     return digest.hexdigest()
@@ -129,8 +130,13 @@ def _twin(noun: str, build_name: str, build: Build, twins: dict[str, ModuleType]
     for function in own:
         copy = FunctionType(function.__code__, vars(twin), function.__name__, function.__defaults__)
         copy.__module__, copy.__qualname__, copy.__doc__ = twin.__name__, function.__qualname__, function.__doc__
-        setattr(twin, function.__name__, build(copy))
+        setattr(twin, function.__name__, build(copy) if noun != INSTRUCTED else _instruction(function.__name__))
     return twin
+
+
+def _instruction(name: str) -> object:
+    """What stands for the function of that name in compiled code: not its source, but one instruction."""
+    return getattr(importlib.import_module(f"{PACKAGE}.instructions"), name)
 
 
 def _home(value: object) -> str | None:

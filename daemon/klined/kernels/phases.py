@@ -6,6 +6,7 @@ Lanes whose N[STATE] skips are left alone; those that begin are shown and marked
 from collections.abc import Sequence
 
 from klined.kernels.account import account_mark, gauge_step
+from klined.kernels.ahead import fetch
 from klined.kernels.exits import exit_step
 from klined.kernels.features import eth15_step
 from klined.kernels.game import (
@@ -67,6 +68,8 @@ def decide_lanes(
     Z: Row,
     levels: Row,
     bars: Bars,
+    G: Sequence[Sequence[Row]],
+    V: Sequence[Row],
     actions: Sequence[Row],
     D: Sequence[Sequence[Row]],
     n: int,
@@ -78,6 +81,7 @@ def decide_lanes(
         e = N[k]
         if e[STATE] == STEPS_ON:
             t = int(e[BAR])
+            fetch_bar(bars, G, V, n, t + 1)
             terms = int(e[TERMS])
             w = W[k]
             asked = 1.0 if len(D[k]) > 0 else 0.0
@@ -96,6 +100,14 @@ def decide_lanes(
                     tell_decision(D[k][i], target, why, w)
                 if Z[MODE] == ORDERS:
                     place_orders(Q[k][i], M[terms][i], Y[k][i], w, actions[k], i, Z[OFFSET_MAX], Z[STOP_MAX])
+
+
+def fetch_bar(bars: Bars, G: Sequence[Sequence[Row]], V: Sequence[Row], n: int, t: int) -> None:
+    """Ask for what the phases to come will read of bar `t`: it lies far from the bars of other lanes."""
+    for i in range(n):
+        fetch(bars[i][t])
+        fetch(G[i][t])
+    fetch(V[t])
 
 
 def trade_lanes(
@@ -189,15 +201,20 @@ def mark_lanes(
     end: int,
 ) -> None:
     """The account at the new marks, the day's counters, the stops."""
+    known = -1
+    stops = False
     for k in range(begin, end):
         e = N[k]
         if e[STATE] != SKIPS:
             terms = int(e[TERMS])
             p = P[terms]
+            if terms != known:
+                known = terms
+                stops = any_stop(p)
             close_ms = Q[k][0][BAR_CLOSE]
             account_mark(A[k], Q[k], M[terms], p, n, close_ms)
             roll_day(A[k], close_ms)
-            if any_stop(p):
+            if stops:
                 t = int(e[BAR])
                 for i in range(n):
                     if Q[k][i][LOTS] != 0.0 or Q[k][i][STOP_OF] != 0.0:
