@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,17 +12,21 @@ from klined_models.envs.live import LiveTradingEnv
 from wire.driver import RISK, STREAMS, SYMBOLS, Exchange
 
 T = TypeVar("T")
-BALANCE = Decimal(10_000)
 
 
 def settings_on(folder: Path, there: Exchange, market: str = "spot", **sets: Any) -> Settings:
     """A daemon's settings for one of the sandbox's markets; `sets` are settings as section__setting."""
+    return settings_at(folder, there.base, there.speed, market, **sets)
+
+
+def settings_at(folder: Path, base: str, speed: float, market: str, **sets: Any) -> Settings:
+    """The same by the sandbox's address."""
     stream, user = STREAMS[market]
-    ws = there.base.replace("http", "ws")
+    ws = base.replace("http", "ws")
     told: dict[str, Any] = {
         "market.exchange": "binance", "market.kind": market, "market.symbols": SYMBOLS[market],
-        "market.stream_url": ws + stream, "market.rest_url": there.base, "market.grace_ms": 20_000,
-        "exchange.rest_url": there.base, "exchange.user_stream_url": ws + user, "exchange.speed": there.speed,
+        "market.stream_url": ws + stream, "market.rest_url": base, "market.grace_ms": 20_000,
+        "exchange.rest_url": base, "exchange.user_stream_url": ws + user, "exchange.speed": speed,
         "exchange.reconcile_s": 300, "mode.paper": "false", "runtime.flatten_deadline_s": 3600,
         "exchange.api_key": "sandbox-key", "exchange.api_secret": "sandbox-secret",
         "log.format": "json", "log.level": "info", "store.dir": folder / "state",
