@@ -7,7 +7,7 @@
 #   make check         format, lint, layers, types
 #   make check-security  canary secrets, file modes, bandit, pip-audit (when its service can be reached)
 #   make bench         every speed figure, one table, build/bench.json
-#   make prove         the long proofs (kills, fuzzing, every bar of the recorded market)
+#   make prove         the long proofs (kills, fuzzing, every bar of the recorded market); SEEDS=10000, PROVE_SECONDS=600
 
 PYTHON ?= python3
 VENV := .venv
@@ -50,7 +50,7 @@ coverage: $(STAMP)
 prove: $(STAMP)
 	rm -f build/prove.json
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
-	$(BIN)/klined sim --prove
+	$(BIN)/klined sim --prove $(if $(SEEDS),--seeds $(SEEDS))
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
