@@ -20,7 +20,6 @@ KLINE = re.compile(
 )
 WINDOWS_MS = {"ticker_1h": 3_600_000, "ticker_4h": 14_400_000, "ticker_1d": 86_400_000}
 SECOND_MS = 1000
-LEVELS_DIFF = 20
 
 
 class KlineStream(NamedTuple):
@@ -157,11 +156,13 @@ class Broadcast:
         return None
 
     def _depth(self, stream: str, symbol: str, levels: str, now_ms: int) -> Any:
+        if not levels:
+            return self._quotes.depth_diff(symbol, stream, now_ms)
         before = self._updates.get(stream, self._quotes.venue.books[symbol].updates - 1)
         self._updates[stream] = self._quotes.venue.books[symbol].updates
-        if levels and self._quotes.spot:
+        if self._quotes.spot:
             return self._quotes.depth(symbol, int(levels))
-        return self._quotes.depth_event(symbol, int(levels or LEVELS_DIFF), now_ms, before)
+        return self._quotes.depth_event(symbol, int(levels), now_ms, before)
 
     def _of_all(self, stream: str, touched: dict[str, None], now_ms: int) -> None:
         kind = stream[1:].partition("@")[0]

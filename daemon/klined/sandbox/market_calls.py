@@ -92,7 +92,7 @@ def _limit(call: Call, most: int = LIMIT_MAX, default: int = LIMIT_DEFAULT) -> i
 
 
 def depth(call: Call) -> Json:
-    found = call.exchange.quotes[call.kind].depth(call.symbol(), _limit(call, 5000, 100))
+    found = call.exchange.quotes[call.kind].snapshot(call.symbol(), _limit(call, 5000, 100))
     return found if call.kind == "spot" else {**found, "E": call.told_ms, "T": call.told_ms}
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from klined.domain import Instrument
 from klined.sandbox.candles import INTERVALS_MS, Candle, History, joined
+from klined.sandbox.depths import Depths
 from klined.sandbox.info import digits
 from klined.sandbox.market import Market, Move
-from klined.world.book import Level
+from klined.world.book import LEVELS, Level
 from klined.world.venue import Venue
 
 Json = dict[str, Any]
@@ -18,6 +19,7 @@ class Quotes:
 
     def __init__(self, venue: Venue, market: Market, *, spot: bool) -> None:
         self.venue, self.market, self.spot = venue, market, spot
+        self._depths: dict[str, Depths] = {}
 
     def pair(self, symbol: str) -> str:
         return self.venue.listed[symbol].symbol.partition(":")[0]
@@ -123,9 +125,27 @@ class Quotes:
             "asks": self._levels(item, book.side(buy=True, count=count)),
         }
 
-    def depth_event(self, symbol: str, count: int, now_ms: int, before: int) -> Json:
-        """A diff that replaces the levels shown; `before` is the last update id that was told."""
+    def snapshot(self, symbol: str, count: int) -> Json:
+        """GET depth; the diffs that follow know what it showed."""
         shown = self.depth(symbol, count)
+        self._depths.setdefault(symbol, Depths()).snapshot(shown)
+        return shown
+
+    def depth_event(self, symbol: str, count: int, now_ms: int, before: int) -> Json:
+        """The best levels; `before` is the last update id that was told."""
+        shown = self.depth(symbol, count)
+        return self._depth_update(symbol, shown, shown["bids"], shown["asks"], now_ms, before)
+
+    def depth_diff(self, symbol: str, stream: str, now_ms: int) -> Json | None:
+        """What has changed since `stream` told it last; None when nothing has."""
+        shown = self.depth(symbol, LEVELS)
+        found = self._depths.setdefault(symbol, Depths()).diff(stream, shown)
+        if found is None:
+            return None
+        before, bids, asks = found
+        return self._depth_update(symbol, shown, bids, asks, now_ms, before)
+
+    def _depth_update(self, symbol: str, shown: Json, bids: Any, asks: Any, now_ms: int, before: int) -> Json:
         last = shown["lastUpdateId"]
         found: Json = {"e": "depthUpdate", "E": now_ms}
         if not self.spot:
@@ -133,7 +153,7 @@ class Quotes:
         found |= {"s": symbol, "U": min(before + 1, last), "u": last}
         if not self.spot:
             found["pu"] = before
-        return {**found, "b": shown["bids"], "a": shown["asks"]}
+        return {**found, "b": bids, "a": asks}
 
     # --- statistics ---------------------------------------------------------------------------------------------------
 
