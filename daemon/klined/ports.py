@@ -158,6 +158,15 @@ class Venue(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class Preparing(Protocol):
+    """What a venue may add that can do part of a `submit` before it may send."""
+
+    def prepare(self, intent: Intent) -> None:
+        """Word and sign an order whose intent is on its way to the disk; sends nothing, and may do nothing."""
+        ...
+
+
 class Journal(Protocol):
     """Durable memory. A record is one transaction: all of it or nothing."""
 

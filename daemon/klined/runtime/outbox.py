@@ -6,6 +6,7 @@ timers. News that arrives between batches is journalled in a transaction of its 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import structlog
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from klined.domain import Batch, Cause, Denied, Intent, Mode, Record, Sent, Verdict
 from klined.errors import Retryable, StateError
 from klined.kernels import layout as at
-from klined.ports import Choice, Clock, Journal, Venue
+from klined.ports import Choice, Clock, Journal, Preparing, Venue
 from klined.runtime.observing import Bus
 from klined.runtime.secrecy import knows_secrets, without_secrets
 from klined.trader.actions import Action, Cancel, Inspect, Query, Submit, WaitUntil
@@ -44,6 +45,7 @@ class Outbox:
     ) -> None:
         self._venue, self._journal, self._clock, self._trader = venue, journal, clock, trader
         self._snapshot, self._bus, self._forgiving = snapshot, bus, forgiving
+        self._preparing = venue if isinstance(venue, Preparing) else None
         self._sending = asyncio.Lock()
         self._committing = asyncio.Lock()
         self.idle = asyncio.Event()  # no batch is between its bars and its decisions, which belong to one record
@@ -154,6 +156,10 @@ class Outbox:
         blob = self._snapshot()  # of this moment, not of the task's first step
         storing = asyncio.ensure_future(self._journal.commit(record, lambda: blob))
         try:
+            if record.intents and self._preparing is not None:
+                await asyncio.sleep(0)  # now the journal's thread is at it, and signing costs no time
+                with suppress(Exception):  # what fails fails again, and is told, when it is to be sent
+                    self._preparing.prepare(record.intents[0])
             await asyncio.shield(storing)
         except asyncio.CancelledError:
             await asyncio.wait([storing])

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from klined.domain import ZERO, Account, Fill, Funded, Instrument, Intent, MarketKind, OrderKind, Position, Transferred
@@ -51,6 +52,7 @@ ONE_SYMBOL = {"/api/v3/openOrders": 6, "/fapi/v1/openOrders": 1, "/fapi/v1/openA
 SYMBOLS_MAX = 10  # with more, one question for the whole account costs less
 
 TRADES_MAX = 1000
+PREPARED_MS = 500  # an older signature is made anew: the window that it opens would be over too soon
 NO_SUCH_ORDER = ("-2013", "-2011", "-2026")
 
 
@@ -58,6 +60,14 @@ def weight_of(method: str, path: str, query: str) -> int:
     if "symbol=" in query and path in ONE_SYMBOL:
         return ONE_SYMBOL[path]
     return WEIGHTS.get(path, 1) if method == "GET" or path.endswith("countdownCancelAll") else 1
+
+
+class Signed(Struct, frozen=True):
+    """An order's request, ready to be sent."""
+
+    intent: Intent
+    at_ms: int
+    request: Mapping[str, Any]
 
 
 class BinanceDialect:
@@ -83,6 +93,7 @@ class BinanceDialect:
         self._names: dict[str, str] = {}
         self._instruments: dict[str, Instrument] = {}
         self._order_types: dict[str, frozenset[str]] = {}
+        self._prepared: Signed | None = None
         self._stops: set[str] = set()  # client ids of algo orders sent by this process
         self._executed_by: dict[str, str] = {}  # venue's order id -> client id of the stop that made it
         config = {"apiKey": api_key, "secret": api_secret}
@@ -115,19 +126,33 @@ class BinanceDialect:
     async def check(self, instruments: Sequence[Instrument]) -> Sequence[str]:
         return await check_binance(self, self.setup, instruments)
 
+    def prepare(self, intent: Intent, signed_at_ms: int) -> None:
+        """Sign the newest order only: others are signed when it is their turn."""
+        self._prepared = Signed(intent, signed_at_ms, self._sign(intent, signed_at_ms))
+
     async def place(self, intent: Intent, signed_at_ms: int) -> Found:
-        name = self._names[intent.symbol]
-        signed = {"timestamp": signed_at_ms}
+        algo = not self._spot and intent.kind is OrderKind.STOP
+        if algo:
+            self._stops.add(intent.client_id)
+        ready, self._prepared = self._prepared, None
+        if ready is not None and ready.intent == intent and 0 <= signed_at_ms - ready.at_ms <= PREPARED_MS:
+            request = ready.request
+        else:
+            request = self._sign(intent, signed_at_ms)
+        answer = await self.wire.fetch(request["url"], request["method"], request["headers"], request["body"])
+        return self._found(answer, intent.symbol, algo=algo)
+
+    def _sign(self, intent: Intent, at_ms: int) -> Mapping[str, Any]:
+        """The whole request of an order, by ccxt: url, method, headers, body."""
+        name, path = self._names[intent.symbol], "order"
         if self._spot:
             tick, types = self._instruments[intent.symbol].tick, self._order_types[intent.symbol]
             order = words.spot_order(intent, name, tick, types)
-            return self._found(await self.call("POST", "private", "order", {**order, **signed}), intent.symbol)
-        order = words.perp_order(intent, name)
-        if intent.kind is OrderKind.STOP:
-            self._stops.add(intent.client_id)
-            answer = await self.call("POST", "fapiPrivate", "algoOrder", {**order, **signed})
-            return self._found(answer, intent.symbol, algo=True)
-        return self._found(await self.call("POST", "fapiPrivate", "order", {**order, **signed}), intent.symbol)
+        else:
+            order = words.perp_order(intent, name)
+            path = "algoOrder" if intent.kind is OrderKind.STOP else path
+        request: Mapping[str, Any] = self.ccxt.sign(path, [self._private], "POST", {**order, "timestamp": at_ms})
+        return request
 
     async def cancel(self, client_id: str, symbol: str) -> Found | None:
         name = self._names[symbol]

@@ -128,6 +128,9 @@ class CcxtVenue:
         with self._reading("the account"), self.dialect.wire.urgent():
             return await self.dialect.account(self._clock.now_ms())
 
+    def prepare(self, intent: Intent) -> None:
+        self.dialect.prepare(intent, self._clock.now_ms())
+
     async def submit(self, intent: Intent) -> Sequence[OrderNews]:
         name, signed_at_ms = intent.client_id, self._clock.now_ms()
         closing = intent.reduce_only or intent.cause is Cause.FLATTEN

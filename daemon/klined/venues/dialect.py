@@ -66,6 +66,10 @@ class Dialect(Protocol):
         """
         ...
 
+    def prepare(self, intent: Intent, signed_at_ms: int) -> None:
+        """Do what of `place` needs no wire; may do nothing."""
+        ...
+
     async def place(self, intent: Intent, signed_at_ms: int) -> Found: ...
 
     async def cancel(self, client_id: str, symbol: str) -> Found | None:

@@ -106,6 +106,9 @@ class UnifiedDialect:
             raise
         return [f"klined cannot check what a key of {self.name} may do: allow it neither withdrawals nor transfers"]
 
+    def prepare(self, intent: Intent, signed_at_ms: int) -> None:
+        """Nothing: ccxt words, signs and sends in one."""
+
     async def place(self, intent: Intent, signed_at_ms: int) -> Found:  # noqa: ARG002 - ccxt signs by our clock
         words: dict[str, object] = {"clientOrderId": intent.client_id}
         if self.kind is MarketKind.PERP and (intent.reduce_only or intent.kind is OrderKind.STOP):
