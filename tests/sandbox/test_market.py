@@ -77,7 +77,8 @@ async def test_time_may_pass_faster() -> None:
                     closed.append(bar["t"])
         assert closed == list(range(closed[0], closed[0] + 5 * MINUTE_MS, MINUTE_MS))
         assert (await wire.call("GET", "/api/v3/time"))["serverTime"] >= closed[-1] + MINUTE_MS
-        assert (await wire.market("BUY", "0.1"))["status"] == "FILLED"  # signed with the sandbox's time
+        order = await wire.market("BUY", "0.1", recvWindow=60_000)  # signed with the sandbox's time
+        assert order["status"] == "FILLED"
 
 
 async def trouble(scenario: str, until: float = 1.5) -> tuple[Any, list[Any]]:
@@ -248,3 +249,14 @@ async def test_calls_take_their_time_and_are_refused_by_chance_when_frictions_ar
         assert filled
         assert refused
         assert len((await wire.truth())["spot"]["trades"]) == filled
+
+
+@pytest.mark.parametrize("path", ["/api/v3/klines", "/fapi/v1/klines"])
+@pytest.mark.parametrize("interval", ["1m", "1h"])
+async def test_no_bar_opens_after_the_one_that_is_forming(wire: Any, path: str, interval: str) -> None:
+    """Who pages until nothing comes would go on for ever."""
+    await wire.step(30_000)
+    newest = (await wire.call("GET", path, symbol="ETHUSDT", interval=interval, limit=1))[0][0]
+    about = {"symbol": "ETHUSDT", "interval": interval}
+    assert await wire.call("GET", path, **about, startTime=newest + 1) == []
+    assert [row[0] for row in await wire.call("GET", path, **about, startTime=newest)] == [newest]

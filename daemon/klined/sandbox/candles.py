@@ -92,7 +92,8 @@ class History:
     def since(self, open_ms: int) -> list[Candle]:
         """From that open time on, the forming one last."""
         found = self._candles[bisect_left(self._opens, open_ms) :]
-        return [*found, self.forming] if self.forming is not None else found
+        forming = self.forming
+        return found if forming is None or forming.open_ms < open_ms else [*found, forming]
 
     def window(
         self, interval_ms: int, start_ms: int | None, end_ms: int | None, limit: int, zone_ms: int = 0
