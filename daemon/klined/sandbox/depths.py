@@ -29,15 +29,13 @@ class Depths:
         """(the last update before, bids, asks) since `stream` told it last; None when nothing has changed."""
         last, bids, asks = shown["lastUpdateId"], dict(shown["bids"]), dict(shown["asks"])
         before, told_bids, told_asks = self._told.get(stream, (0, {}, {}))
-        if before == last:
+        newer = [each for each in self._snapshots if each[0] >= before]
+        changed_bids = _changes(told_bids, [each[1] for each in newer], bids)
+        changed_asks = _changes(told_asks, [each[2] for each in newer], asks)
+        if before == last or not (changed_bids or changed_asks):
             return None
         self._told[stream] = (last, bids, asks)
-        newer = [each for each in self._snapshots if each[0] >= before]
-        return (
-            before,
-            _changes(told_bids, [each[1] for each in newer], bids),
-            _changes(told_asks, [each[2] for each in newer], asks),
-        )
+        return before, changed_bids, changed_asks
 
 
 def _changes(told: Side, snapshots: Iterable[Side], now: Side) -> list[list[str]]:
