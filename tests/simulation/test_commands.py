@@ -96,6 +96,7 @@ def test_two_workers_come_to_the_same_as_one() -> None:
     alone = pool.simulate_seeds(range(10), bars=45, workers=1)
     both = pool.simulate_seeds(range(10), bars=45, workers=2)
     assert (alone.runs, alone.kills, alone.orders, alone.turns) == (both.runs, both.kills, both.orders, both.turns)
+    assert alone.faults == both.faults, "each counts its own"
 
 
 def test_rows_of_the_proof_replace_their_own_tier_only(tmp_path: Path) -> None:

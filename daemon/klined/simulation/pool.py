@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from klined.simulation.life import Mutation
@@ -31,7 +31,7 @@ class Tally(Struct):
     virtual_s: float = 0.0
     took_s: float = 0.0
     cpu_s: float = 0.0
-    faults: Counter[str] = Counter()
+    faults: Counter[str] = field(default_factory=Counter)
     failed: list[Outcome] = []
 
     def add(self, outcome: Outcome) -> None:
