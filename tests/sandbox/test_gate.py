@@ -6,14 +6,17 @@ import hmac
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from klined.errors import ConfigError
 from klined.sandbox.answers import ApiError
+from klined.sandbox.server import running
 from klined.sandbox.settings import DEMO_KEY, DEMO_SECRET, Key, Limits, SandboxSettings, read_settings
 from klined.sandbox.signing import socket_payload, verify
+from sandbox.wire import Wire
 
 WIDE = "\uff11\uff12"  # letters that need encoding
 WIDE_SENT = quote(WIDE)
@@ -163,3 +166,25 @@ def test_a_key_does_not_show_its_secret() -> None:
 def test_wrong_settings_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         read_settings(None, **given)
+
+
+async def test_connections_and_raw_requests_are_limited() -> None:
+    limits = Limits(connections_5m=3, raw_5m=10)
+    settings = SandboxSettings(port=0, speed=0.0, history=20, spot_limits=limits)
+    async with running(settings) as server, aiohttp.ClientSession() as http:
+        wire = Wire(http, server)
+        for _ in range(3):
+            await (await http.ws_connect(f"{wire.ws}/ws")).close()
+        for path in ("/ws", "/stream", "/ws-api/v3"):
+            async with http.get(f"{wire.base}{path}") as answer:
+                assert (answer.status, (await answer.json())["code"]) == (429, -1003)
+                assert int(answer.headers["Retry-After"]) > 0
+        await (await http.ws_connect(f"{wire.ws}/market/ws")).close()  # of futures: no such limit is known
+        rules = (await wire.call("GET", "/api/v3/exchangeInfo"))["rateLimits"]
+        raw = next(rule for rule in rules if rule["rateLimitType"] == "RAW_REQUESTS")
+        assert raw == {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 10}
+        answers = [await wire.call("GET", "/api/v3/ping") for _ in range(10)]
+        assert [answer.get("code") for answer in answers] == [None] * 9 + [-1003]
+        await wire.step(300_000)
+        assert await wire.call("GET", "/api/v3/ping") == {}
+        await (await http.ws_connect(f"{wire.ws}/ws")).close()

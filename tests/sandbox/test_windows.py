@@ -118,3 +118,10 @@ async def test_every_method_of_the_websocket_api_leads_somewhere(wire: Wire, kin
             answer = await socket.receive_json()
             lost = answer["status"] == 404 or "Unknown method" in str(answer.get("error", {}).get("msg"))
             assert lost is (method == "no.such.method"), answer
+
+
+async def test_the_wallet_service_tells_fees_and_status(wire: Wire) -> None:
+    fees = await wire.signed("GET", "/sapi/v1/asset/tradeFee", symbol="ETHUSDT")
+    assert fees == [{"symbol": "ETHUSDT", "makerCommission": "0.00100000", "takerCommission": "0.00100000"}]
+    assert len(await wire.signed("GET", "/sapi/v1/asset/tradeFee")) == 2
+    assert await wire.signed("GET", "/sapi/v1/account/status") == {"data": "Normal"}

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from aiohttp import web
 
 from klined.world.tickets import Declined
 
@@ -20,6 +21,11 @@ class ApiError(Exception):
 
     def body(self) -> dict[str, Any]:
         return {"code": self.code, "msg": self.message, **({"data": self.data} if self.data else {})}
+
+
+def refusal(no: ApiError) -> web.Response:
+    """As HTTP."""
+    return web.Response(body=encode(no.body()), status=no.status, content_type="application/json", headers=no.headers)
 
 
 def declined(no: Declined) -> ApiError:

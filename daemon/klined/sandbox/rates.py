@@ -7,6 +7,7 @@ from klined.sandbox.answers import ApiError
 from klined.sandbox.settings import Limits
 
 MINUTE_MS = 60_000
+FIVE_MS = 5 * MINUTE_MS
 WINDOWS = (("10S", "SECOND", 10, 10_000), ("1M", "MINUTE", 1, MINUTE_MS), ("1D", "DAY", 1, 86_400_000))
 NAMES = {span_ms: name for name, _, _, span_ms in WINDOWS}
 
@@ -20,6 +21,7 @@ class Rates:
         self._used: dict[str, int] = {}
         self._ignored: dict[str, int] = {}
         self._banned: dict[str, int] = {}
+        self._windows: dict[tuple[str, str], tuple[int, int]] = {}  # of an IP: window, count
         self._orders: dict[str, tuple[int, int]] = dict.fromkeys(NAMES.values(), (0, 0))  # window, orders
 
     def ban(self, ip: str, until_ms: int) -> None:
@@ -42,6 +44,9 @@ class Rates:
         until_ms = max(self._banned.get(ip, 0), self._banned.get("*", 0))
         if now_ms < until_ms:
             raise self._ban_answer(until_ms, now_ms)
+        if self._count("raw", ip, now_ms, self.limits.raw_5m):
+            message = f"Too many requests; current limit is {self.limits.raw_5m} raw requests per 5 MINUTE."
+            raise ApiError(-1003, message, 429, Retry_After=str(self._rest_s(now_ms)))
         self._used[ip] += weight
         if self._used[ip] <= self.limits.weight:
             return
@@ -55,6 +60,30 @@ class Rates:
             "Please use WebSocket Streams for live updates to avoid polling the API."
         )
         raise ApiError(-1003, message, 429, Retry_After=str(wait_s))
+
+    def connect(self, ip: str, now_ms: int) -> None:
+        """Count a websocket that is opened.
+
+        Raises:
+            ApiError: too many in five minutes (429), or banned (418).
+        """
+        until_ms = max(self._banned.get(ip, 0), self._banned.get("*", 0))
+        if now_ms < until_ms:
+            raise self._ban_answer(until_ms, now_ms)
+        if self._count("connections", ip, now_ms, self.limits.connections_5m):
+            message = f"Too many connections; current limit is {self.limits.connections_5m} attempts per 5 MINUTE."
+            raise ApiError(-1003, message, 429, Retry_After=str(self._rest_s(now_ms)))
+
+    def _count(self, what: str, ip: str, now_ms: int, limit: int) -> bool:
+        """Count one more in the current five minutes; whether that is one too many."""
+        window, count = self._windows.get((what, ip), (0, 0))
+        count = count + 1 if window == now_ms // FIVE_MS else 1
+        self._windows[what, ip] = now_ms // FIVE_MS, count
+        return bool(limit) and count > limit
+
+    @staticmethod
+    def _rest_s(now_ms: int) -> int:
+        return (FIVE_MS - now_ms % FIVE_MS) // 1000 + 1
 
     def refund(self, ip: str, weight: int) -> None:
         """A call that turned out to cost nothing."""
@@ -93,7 +122,8 @@ class Rates:
     def rules(self) -> list[dict[str, Any]]:
         """As exchangeInfo lists them."""
         weight = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
-        return [{**weight, "limit": self.limits.weight}, *self._order_rules()]
+        raw = {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": self.limits.raw_5m}
+        return [{**weight, "limit": self.limits.weight}, *self._order_rules(), *([raw] if raw["limit"] else [])]
 
     def counts(self, ip: str, now_ms: int, *, orders: bool) -> list[dict[str, Any]]:
         """As websocket answers list them."""

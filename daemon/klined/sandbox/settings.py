@@ -40,11 +40,13 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     orders_10s: int = 50
     orders_1m: int = 0  # 0: no such limit
     orders_1d: int = 160_000
+    raw_5m: int = 300_000  # requests of any weight in five minutes; 0: no such limit
+    connections_5m: int = 300  # websockets opened in five minutes; 0: no such limit
     ban_after: int = 20  # requests sent in spite of a 429
     ban_s: int = 120
 
 
-FUTURES_LIMITS = Limits(weight=2400, orders_10s=300, orders_1m=1200, orders_1d=0)
+FUTURES_LIMITS = Limits(weight=2400, orders_10s=300, orders_1m=1200, orders_1d=0, raw_5m=0, connections_5m=0)
 
 
 class SandboxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from klined.sandbox.answers import BAD_KEY, ApiError, encode
+from klined.sandbox.answers import BAD_KEY, ApiError, encode, refusal
 from klined.sandbox.channels import Channel
 from klined.sandbox.exchange import SandboxExchange
 from klined.sandbox.faults import CALLS, Fault, FaultKind
@@ -43,13 +43,17 @@ class SocketApi:
         self._exchange, self._gate = exchange, gate
         self._late: set[asyncio.Task[None]] = set()
 
-    async def spot(self, http: web.Request) -> web.WebSocketResponse:
+    async def spot(self, http: web.Request) -> web.StreamResponse:
         return await self._serve(http, "spot")
 
-    async def futures(self, http: web.Request) -> web.WebSocketResponse:
+    async def futures(self, http: web.Request) -> web.StreamResponse:
         return await self._serve(http, "perp")
 
-    async def _serve(self, http: web.Request, kind: str) -> web.WebSocketResponse:
+    async def _serve(self, http: web.Request, kind: str) -> web.StreamResponse:
+        try:
+            self._exchange.rates[kind].connect(http.remote or "", self._exchange.clock.now_ms())
+        except ApiError as no:
+            return refusal(no)
         socket = web.WebSocketResponse(autoping=False, max_msg_size=1 << 18, compress=False)
         await socket.prepare(http)
         channel = Channel(socket, http.remote or "")

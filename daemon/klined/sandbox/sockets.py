@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from klined.sandbox.answers import encode
+from klined.sandbox.answers import ApiError, encode, refusal
 from klined.sandbox.channels import Channel
 from klined.sandbox.exchange import SandboxExchange
 
@@ -31,17 +31,21 @@ class Sockets:
     def __init__(self, exchange: SandboxExchange) -> None:
         self._exchange = exchange
 
-    async def spot(self, http: web.Request) -> web.WebSocketResponse:
+    async def spot(self, http: web.Request) -> web.StreamResponse:
         return await self._serve(http, "spot", "")
 
-    async def futures(self, http: web.Request) -> web.WebSocketResponse:
+    async def futures(self, http: web.Request) -> web.StreamResponse:
         return await self._serve(http, "perp", http.match_info["route"])
 
-    async def former(self, http: web.Request) -> web.WebSocketResponse:
+    async def former(self, http: web.Request) -> web.StreamResponse:
         """The former futures paths: connected, but silent, unless settings keep them alive."""
         return await self._serve(http, "perp", "any" if self._exchange.settings.legacy_futures_paths else "none")
 
-    async def _serve(self, http: web.Request, kind: str, route: str) -> web.WebSocketResponse:
+    async def _serve(self, http: web.Request, kind: str, route: str) -> web.StreamResponse:
+        try:
+            self._exchange.rates[kind].connect(http.remote or "", self._exchange.clock.now_ms())
+        except ApiError as no:
+            return refusal(no)
         socket = web.WebSocketResponse(autoping=False, max_msg_size=1 << 16, compress=False)
         await socket.prepare(http)
         combined = http.match_info.get("form", "ws") == "stream"
@@ -51,7 +55,7 @@ class Sockets:
         streams = self._exchange.streams[kind]
         streams.open(channel, ())
         names = http.query.get("streams", "") if combined else http.match_info.get("names", "")
-        for name in filter(None, names.split("/")):
+        for name in list(dict.fromkeys(filter(None, names.split("/"))))[:STREAMS_MAX]:
             self._subscribe(channel, kind, name)
         self._private(channel, http, kind)
         settings = self._exchange.settings

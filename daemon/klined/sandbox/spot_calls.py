@@ -191,6 +191,15 @@ def restrictions(call: Call) -> Json:
     }
 
 
+def trade_fees(call: Call) -> list[Json]:
+    """Of one symbol, or of all."""
+    found = []
+    for name in call.symbols():
+        rates = _rates(call, name)
+        found.append({"symbol": name, "makerCommission": rates["maker"], "takerCommission": rates["taker"]})
+    return found
+
+
 TRADE, SIGNED = Security.TRADE, Security.SIGNED
 TABLE: Table = {
     ("POST", "/api/v3/order"): Endpoint(new_order, 1, TRADE, places=1, free=True),
@@ -205,6 +214,8 @@ TABLE: Table = {
     ("GET", "/api/v3/account/commission"): Endpoint(commission, 20, SIGNED),
     ("GET", "/api/v3/rateLimit/order"): Endpoint(order_counts, 40, SIGNED),
     ("GET", "/sapi/v1/account/apiRestrictions"): Endpoint(restrictions, 1, SIGNED),
+    ("GET", "/sapi/v1/account/status"): Endpoint(lambda _: {"data": "Normal"}, 1, SIGNED),
+    ("GET", "/sapi/v1/asset/tradeFee"): Endpoint(trade_fees, 1, SIGNED),
     ("GET", "/sapi/v1/capital/config/getall"): Endpoint(nothing, 10, SIGNED),
     ("GET", "/sapi/v1/margin/isolated/allPairs"): Endpoint(nothing, 10, SIGNED),
     ("GET", "/sapi/v1/capital/deposit/hisrec"): Endpoint(nothing, 1, SIGNED),
