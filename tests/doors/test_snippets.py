@@ -1,4 +1,4 @@
-"""The seeds' own snippets, run as they stand there with only the import changed. The texts lie beside the repository."""
+"""The seeds' own snippets, run as they stand with only the import changed. The texts lie beside the repository."""
 
 import re
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_advanced_configuration_means_what_it_says(run: Run) -> None:
 def test_rewards_rate_an_account(run: Run) -> None:
     scope = run("# Profit-based reward")
     assert scope["profit_reward"].calculate_reward(101.0, 100.0, {}) == pytest.approx(1.0)
-    value = 100.0
+    value, rated = 100.0, 0.0
     for gain in np.tile((0.02, -0.01), 25).tolist():
         before, value = value, value * (1.0 + gain)
         rated = scope["sharpe_reward"].calculate_reward(value, before, {})
@@ -141,6 +141,7 @@ def test_training_loop_learns_and_evaluates_when_shortened(run: Run) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_training_loop_learns_and_evaluates_as_it_stands(run: Run) -> None:
     pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed: klined[train]")
     assert run("model.learn")["model"].num_timesteps >= 100_000

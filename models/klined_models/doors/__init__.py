@@ -8,6 +8,9 @@ Code that was written for those names runs with only its import changed. What di
 sentiment is masked instead of random, fees are counted once, an action is always a target.
 """
 
+from importlib import import_module
+from typing import Any
+
 from klined_models.doors.configs import (
     ActionConfig,
     ActionMode,
@@ -53,3 +56,20 @@ __all__ = [
     "create_sortino_reward",
     "indicator_plan",
 ]
+
+LIVE_NAMES = {
+    "LiveTradingEnvironment": "klined_models.doors.live",
+    "LiveCryptoEnvironment": "klined_models.doors.live",
+    "WebSocketLoader": "klined_models.doors.live",
+    "LiveTradingEnv": "klined_models.envs.live",
+    "SyncLiveTradingEnv": "klined_models.envs.blocking",
+    "Order": "klined_models.envs.orders",
+    "OrderStatus": "klined_models.envs.orders",
+}
+"""Names of live trading and their modules, which bring a daemon with them and are only loaded when asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LIVE_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(LIVE_NAMES[name]), name)

@@ -7,7 +7,7 @@ out in the seeds' words.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypedDict
 
 import numpy as np
@@ -23,7 +23,7 @@ from klined_models.doors.translation import bars_of, settings_of
 from klined_models.envs.bars import Data
 from klined_models.envs.lanes import FILLS_KEPT
 from klined_models.envs.scene import Scene
-from klined_models.envs.settings import Settings, nearest
+from klined_models.envs.settings import Rewards, Settings, nearest
 from klined_models.envs.single import TradingEnv
 from klined_models.envs.spaces import shown
 
@@ -178,18 +178,20 @@ class CryptoTradingEnvironment(BaseTradingEnvironment):
         self,
         config: CryptoTradingConfig | None = None,
         *,
-        reward: RewardFunction | None = None,
+        reward: RewardFunction | Rewards | Mapping[str, float] | str | None = None,
         logger: EnvironmentLogger | None = None,
         render_mode: str | None = None,
         kernels: Kernels | None = None,
         **changes: Any,
     ) -> None:
-        """Raises: ConfigError: a configuration that cannot be, or one for live trading."""
+        """`reward` instead of the config's. Raises: ConfigError: a configuration that cannot be, or a live one."""
         self.config = _configured(config, changes)
+        if isinstance(reward, str | Mapping | Rewards):
+            self.config, reward = replace(self.config, reward=reward), None
         if self.config.data_source == LIVE:
             raise ConfigError(
-                "data source 'live' has no gym.Env: a market does not wait for step(); "
-                "await klined_models.doors.LiveTradingEnvironment(...), or take data_source='historical' or 'synthetic'"
+                "data source 'live' is no simulation; create_crypto_env(config) makes a LiveCryptoEnvironment of it, "
+                "or take data_source='historical' or 'synthetic'"
             )
         rated = self.config.reward if hasattr(self.config.reward, "calculate_reward") else None
         super().__init__(
@@ -259,8 +261,16 @@ class CryptoTradingEnvironment(BaseTradingEnvironment):
         return {plan.names[j]: row[slot] for j, slot in zip(market, slots, strict=True)}
 
 
-def create_crypto_env(config: CryptoTradingConfig | None = None, **changes: Any) -> CryptoTradingEnvironment:
-    """An environment by its configuration, or by the fields of one."""
+def create_crypto_env(config: CryptoTradingConfig | None = None, **changes: Any) -> Any:
+    """An environment by its configuration, or by the fields of one: a `CryptoTradingEnvironment`.
+
+    With data_source "live" it is a `LiveCryptoEnvironment`.
+    """
+    source = config.data_source if config is not None else changes.get("data_source")
+    if source == LIVE:
+        from klined_models.doors.live import LiveCryptoEnvironment  # noqa: PLC0415 - brings a whole daemon with it
+
+        return LiveCryptoEnvironment(_configured(config, changes))
     return CryptoTradingEnvironment(config, **changes)
 
 

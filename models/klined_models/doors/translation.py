@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from klined.domain import MarketKind
+import numpy as np
+
+from klined.backtest.history import history_of
+from klined.domain import Instrument, MarketKind
 from klined.errors import ConfigError
+from klined.feeds.columns import read_columns
 from klined.feeds.generated import START_MS
 from klined.feeds.timeframe import TIMEFRAMES_MS
 from klined.ports import Signal
@@ -75,16 +79,44 @@ def bars_of(config: CryptoTradingConfig) -> Any:
         seed = GENERATED_SEED if config.random_seed is None else config.random_seed
         count = max(GENERATED_BARS, 4 * config.max_steps)
         tables: Mapping[str, Any] = Market(seed, symbols, interval_ms, START_MS).arrays(count)
+    elif _are_files(config.historical_data_path):
+        tables = _common(config, interval_ms)
     elif not config.scenarios:
         return config.historical_data_path
     else:
-        kind = MarketKind.PERP if config.enable_futures_trading else MarketKind.SPOT
-        listed = [default_instrument(symbol, kind) for symbol in symbols]
-        series = series_of(config.historical_data_path, listed, interval_ms)
+        series = series_of(config.historical_data_path, _listed(config), interval_ms)
         if len(series) > 1:
             raise ConfigError(f"scenarios are laid over one series of bars, not over {len(series)}; give them apart")
         tables = dict(zip(symbols, series[0].bars, strict=True))
     return lay(tables, [parsed(text) for text in config.scenarios]) if config.scenarios else tables
+
+
+def _listed(config: CryptoTradingConfig) -> list[Instrument]:
+    kind = MarketKind.PERP if config.enable_futures_trading else MarketKind.SPOT
+    return [default_instrument(symbol, kind) for symbol in config.symbols]
+
+
+def _are_files(path: Any) -> bool:
+    each = path if isinstance(path, list | tuple) else [path]
+    return all(isinstance(one, str | Path) for one in each)
+
+
+def _common(config: CryptoTradingConfig, interval_ms: int) -> dict[str, Any]:
+    """Bars of the files at the times at which every asset has one; in between the gate sees a gap, as it does live.
+
+    Raises:
+        ConfigError: files of different times, of which less than half are common.
+    """
+    path, symbols = config.historical_data_path, list(config.symbols)
+    files = [Path(each) for each in (path if isinstance(path, list | tuple) else [path])]
+    history = history_of(read_columns(symbols, interval_ms, files), _listed(config), interval_ms)
+    whole = np.asarray(np.isfinite(history.bars).all(axis=(0, 2)))
+    if 2 * int(whole.sum()) < len(whole):
+        raise ConfigError(
+            f"of {len(whole)} bars in {', '.join(map(str, files))} only {int(whole.sum())} are there for all of "
+            f"{', '.join(symbols)}; give files of the same time"
+        )
+    return {symbol: bars[whole] for symbol, bars in zip(symbols, history.bars, strict=True)}
 
 
 def _blocks(config: CryptoTradingConfig) -> tuple[str, ...]:

@@ -91,8 +91,6 @@ class SyncLiveTradingEnv(gymnasium.Env[Any, Any]):
             self._loop = self._thread = None
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
-            with asyncio.Runner(loop_factory=lambda: loop):
-                pass  # ends what is left in it, and closes it
             super().close()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -107,6 +105,12 @@ class SyncLiveTradingEnv(gymnasium.Env[Any, Any]):
     def _started(self) -> asyncio.AbstractEventLoop:
         """The loop, in a thread of its own."""
         loop = self._loop = (loop_of(self.env.settings) or asyncio.new_event_loop)()
-        self._thread = threading.Thread(target=loop.run_forever, name="klined", daemon=True)
+        self._thread = threading.Thread(target=_run, args=(loop,), name="klined", daemon=True)
         self._thread.start()
         return loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Until it is stopped; then what is left in it is ended."""
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.get_loop().run_forever()

@@ -71,7 +71,7 @@ class LiveTradingEnv:
                 raise ConfigError(f"plan {plan!r} is not known; {nearest(plan, PLANS)}")
             plan = PLANS[plan]
         market, n = self.settings.market, len(self.settings.market.symbols)
-        self.test_mode, self._plan, self._reward = test_mode, plan, reward
+        self.test_mode, self.plan, self._reward = test_mode, plan, reward
         self._wishes = Wishes(actions, market.kind, n)
         self.action_space: spaces.Space[Any] = self._wishes.space
         low, high = (np.tile(each, n).astype(np.float32) for each in bounds_of(plan))
@@ -214,7 +214,7 @@ class LiveTradingEnv:
         Raises:
             NotFlat: something is left at the venue; the next `reset` finishes it.
         """
-        seat, self._seat = self._seat, Seat(self._plan)
+        seat, self._seat = self._seat, Seat(self.plan)
         self._seen, self._excused = 0, False
         try:
             await seat.leave()
@@ -228,6 +228,16 @@ class LiveTradingEnv:
     def orders(self) -> Orders:
         """All orders since reset, those of steps too."""
         return self._seat.orders
+
+    @property
+    def daemon(self) -> Daemon:
+        """The daemon beneath, to be looked at. Raises: ConfigError: before reset, after the end."""
+        return self._running()
+
+    @property
+    def observations(self) -> NDArray[np.float32]:
+        """What was shown last, one row per symbol."""
+        return self._seat.hand.observations
 
     @property
     def equity(self) -> float:
@@ -259,7 +269,7 @@ class LiveTradingEnv:
             settings = changed(settings, "store", dir=Path(self._folder.name))
         if not structlog.is_configured():
             logs.configure("warning", settings.log.format)
-        self._seat = Seat(self._plan)
+        self._seat = Seat(self.plan)
         self._seat.sit(settings)
 
     def _spare(self) -> None:
