@@ -57,7 +57,7 @@ ABS, LOG, SQRT, PER, SQUASH_PER, ZSCORE, DIFF = 138, 139, 140, 141, 142, 143, 14
 def plan_step(code: Code, C: Row, S: Row, bar: Sequence[float], out: Row) -> None:
     """Run a program on one closed bar: open_time, open, high, low, close, volume, and what `micro` says may follow.
 
-    Amortised O(len(code)).
+    Amortised O(len(code)). Families of operations are found by halves: one chain of all compiles to twice the time.
     """
     count = 0.0
     ready = True
@@ -87,18 +87,19 @@ def plan_step(code: Code, C: Row, S: Row, bar: Sequence[float], out: Row) -> Non
         elif op == MICRO:
             micro.micro_step(S, c[AT], bar)
         elif not asleep and count > c[START]:
-            if op < 40:
+            if op >= 80:
+                if op < 110:
+                    direction_of(op, c, C, S)
+                elif op < 120:
+                    regimes_of(op, c, C, S)
+                else:
+                    micro_of(op, c, S)
+            elif op < 40:
                 averages_of(op, c, C, S)
             elif op < 60:
                 momentum_of(op, c, C, S)
-            elif op < 80:
-                extremes_of(op, c, C, S)
-            elif op < 110:
-                direction_of(op, c, C, S)
-            elif op >= 120:
-                micro_of(op, c, S)
             else:
-                regimes_of(op, c, C, S)
+                extremes_of(op, c, C, S)
 
 
 def plan_history(code: Code, C: Row, S: Row, bars: Sequence[Sequence[float]], out: Sequence[Row]) -> None:
