@@ -12,7 +12,7 @@ from klined.domain import Account, Fill, Funded, Instrument, Transferred
 from klined.kernels import layout as at
 from klined.kernels.account import account_mark
 from klined.kernels.memory import book_transfer, roll_day
-from klined.kernels.rows import Block, write_market
+from klined.kernels.rows import Plain, write_market
 from klined.trader.ledger import Booked, Ledger, count_risk
 
 
@@ -32,8 +32,8 @@ class Book:
         self.instruments = tuple(instruments)
         self.index = {instrument.symbol: i for i, instrument in enumerate(instruments)}
         self.ledger = Ledger(instruments, balances)
-        self.A, self.P = Block(1, at.NA), Block(1, at.NP)
-        self.Q, self.M, self.C = Block(n, at.NQ), Block(n, at.NM), Block(n, n)
+        self.A, self.P = Plain(1, at.NA), Plain(1, at.NP)
+        self.Q, self.M, self.C = Plain(n, at.NQ), Plain(n, at.NM), Plain(n, n)
         for i, instrument in enumerate(instruments):
             write_market(self.M.row[i], instrument, costs.half_spread, costs.impact, costs.participation)
         self.start()

@@ -31,7 +31,7 @@ from klined.domain import (
 from klined.kernels import layout as at
 from klined.kernels.gate import count_order, flatten_lots, gate_step, judge_order
 from klined.kernels.memory import DECAY, correlate_step, forget_book
-from klined.kernels.rows import Row
+from klined.kernels.rows import Plain, Row
 from klined.trader.exits import CAUSES, show_bars
 from klined.trader.ids import ClientIds
 from klined.trader.limits import Limits
@@ -71,7 +71,7 @@ class Gate:
         self.style: Style | None = None  # of ordinary orders; None: at the market
         self._n = len(self.instruments)
         self._a, self._q, self._m, self._p, self._c = A, Q, M, P, C
-        self._out: Row = memoryview(bytearray(8 * at.N_OUT)).cast("d")
+        self._out: Row = Plain(1, at.N_OUT).row[0]
         self._held = [{float(r): Held(s.symbol, r) for r in HOLDS} for s in self.instruments]
         for q in Q:
             if q[at.BARS] == 0.0:
@@ -90,7 +90,7 @@ class Gate:
         An approval is reserved in the rows: judging the same bar again is a DUPLICATE.
         """
         out = self._out
-        why = gate_step(self._a, self._q, self._m, self._p, self._c, self._n, i, target, now_ms, out)
+        why = gate_step(self._a, self._q, self._m, self._p, self._c, self._n, i, target, float(now_ms), out)
         held = self._held[i].get(why)
         if held is not None:
             return held
@@ -175,8 +175,9 @@ class Gate:
         a, age = self._a, p[at.BAR_AGE_MAX_MS]
         working, wanted = q[at.WORKING], q[at.LOTS] + q[at.WORKING] + lots
         counted = [(row, slot, row[slot]) for row, slots in ((q, DECIDED), (a, COUNTED)) for slot in slots]
-        p[at.BAR_AGE_MAX_MS], q[at.ORDERED] = max(age, valid_ms), 0.0
-        why = judge_order(a, self._q, self._m, p, self._c, self._n, i, wanted, a[at.HALT], 0.0, 0.0, now_ms, out)
+        p[at.BAR_AGE_MAX_MS], q[at.ORDERED] = max(age, float(valid_ms)), 0.0
+        when = float(now_ms)
+        why = judge_order(a, self._q, self._m, p, self._c, self._n, i, wanted, a[at.HALT], 0.0, 0.0, when, out)
         p[at.BAR_AGE_MAX_MS] = age
         for row, slot, before in counted:  # the bar's own decision is another matter
             row[slot] = before

@@ -28,7 +28,7 @@ from klined.kernels.fills import (
     stop_step,
 )
 from klined.kernels.limits import CROSSED, MADE, NOTHING, crosses, limit_step
-from klined.kernels.rows import Block, write_market
+from klined.kernels.rows import Plain, write_market
 
 SATOSHI = Decimal("1e-8")
 
@@ -61,8 +61,8 @@ class Matching:
     def __init__(self, instruments: Sequence[Instrument], friction: Friction) -> None:
         count = len(instruments)
         self._instruments = tuple(instruments)
-        self._account, self._limits = Block(1, at.NA), Block(1, at.NP)
-        self._positions, self._markets, self._out = Block(count, at.NQ), Block(count, at.NM), Block(1, NOUT)
+        self._account, self._limits = Plain(1, at.NA), Plain(1, at.NP)
+        self._positions, self._markets, self._out = Plain(count, at.NQ), Plain(count, at.NM), Plain(1, NOUT)
         self._A, self._P, self._o = self._account.row[0], self._limits.row[0], self._out.row[0]
         self._Q, self._M = self._positions.row, self._markets.row
         self._P[at.MAX_EXPOSURE] = 1.0
