@@ -180,8 +180,10 @@ def account_mark(A: Row, Q: list[Row], M: list[Row], P: Row, n: int, close_time_
             notional = lots * m[LOT] * q[MARK]
             net += notional
             gross += abs(notional)
-            value += position_value(q, m)
-            if m[PERP] != 0.0:
+            if m[PERP] == 0.0:
+                value += notional
+            else:
+                value += position_value(q, m)
                 maintenance += maintenance_margin(m, abs(notional))
     equity = cash + value
     A[EQUITY] = equity

@@ -74,9 +74,13 @@ class EmaCross(Rule):
 
     name = "ema_cross"
 
-    def _direction(self, row: list[float]) -> tuple[float, float]:
-        macd = row[MACD]
-        return (1.0 if macd > 0.0 else -1.0 if macd < 0.0 else 0.0), macd
+    def decide(self, observations: NDArray[np.float32]) -> list[Choice]:
+        return [self._follow(observations.item(i, MACD)) for i in range(len(observations))]
+
+    def _follow(self, macd: float) -> Choice:
+        if not isfinite(macd):
+            return nan, (macd,)
+        return (self.long if macd > 0.0 else self.short if macd < 0.0 else 0.0), (macd,)
 
 
 class Momentum(Rule):

@@ -240,12 +240,17 @@ class Executor:
         names: Iterable[str] = self._open if symbol is None else (symbol,)
         return [life.order for name in names for life in self._open.get(name, {}).values()]
 
+    def disproved(self) -> list[Order]:
+        """What was inferred not to have happened and is still on watch. O(orders of a day)."""
+        return [life.order for life in self._lives.values() if isinstance(life.order, Closed) and life.order.inferred]
+
     def orders_open(self, symbol: str) -> int:
         return len(self._open.get(symbol, ()))
 
     def blocked(self, symbol: str) -> bool:
         """Whether an order's fate is not known: no entries on this symbol."""
-        return any(not isinstance(life.order, Working) for life in self._open.get(symbol, {}).values())
+        lives = self._open.get(symbol)
+        return lives is not None and any(type(life.order) is not Working for life in lives.values())
 
     def exposure_max(self, symbol: str) -> tuple[Decimal, Decimal]:
         """Worst case of the open orders, base quantity: (most sold, as a number <= 0; most bought, >= 0)."""

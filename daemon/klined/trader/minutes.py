@@ -37,21 +37,16 @@ class Minutes:
 
     def close(self, time_ms: int, decisions: tuple[Decision, ...], orders: Orders) -> Record:
         """All of it as one record; the minutes begin anew."""
-        record = Record(
-            self.seq,
-            time_ms,
-            tuple(self._inputs),
-            decisions,
-            tuple(self.intents),
-            orders,
-            tuple(self.fills),
-            tuple(self.events),
-        )
+        inputs = tuple(self._inputs)
         self._inputs.clear()
         if self.intents or self.fills or self.events:
+            done = tuple(self.intents), orders, tuple(self.fills), tuple(self.events)
+            record = Record(self.seq, time_ms, inputs, decisions, *done)
             self.intents.clear()
             self.fills.clear()
             self.events.clear()
+        else:
+            record = Record(self.seq, time_ms, inputs, decisions, (), orders)
         return record if self.unsaved is None else joined(self.unsaved, record)
 
 

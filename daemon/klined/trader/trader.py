@@ -37,6 +37,7 @@ from klined.domain import (
     Reason,
     Record,
     Recovered,
+    Sent,
     Traded,
     Transferred,
     Unsent,
@@ -105,25 +106,26 @@ class Trader(Views):
         """Take a batch in; its bars are shown after the news that came before their close."""
         self.time_ms = batch.close_time_ms
         self.minutes.batch(batch.close_time_ms, BATCH_BODY[batch.purpose])
-        self.due(batch.close_time_ms)
+        if actions := self.executor.due(batch.close_time_ms):
+            self._act(actions)
 
     def show(self, batch: Batch) -> None:
         """Step the indicators and gauges by the batch's bars. O(symbols)."""
         close_ms, interval_ms = float(batch.close_time_ms), float(self.interval_ms)
-        rows = self.book.Q.row
+        rows, trades = self.book.Q.row, batch.purpose is Purpose.TRADE
         self.engine.show(batch)
         for i, bar in enumerate(batch.bars):
             if bar is not None:
                 q = rows[i]
                 mark_step(q, close_ms, interval_ms, bar.open, bar.high, bar.low, bar.close, bar.volume)
-                if batch.purpose is not Purpose.TRADE:
+                if not trades:
                     q[at.GAPPED] = 1.0
         self.last = batch.over(self.last)
         self.book.mark(close_ms)
         self.gate.begin(batch)
         if not self.warm:
             self.warm = min(self.engine.bars) >= self.engine.plan.warmup_bars
-        if batch.purpose is not Purpose.WARMUP:
+        if trades or batch.purpose is not Purpose.WARMUP:
             a = self.book.A.row[0]
             self.metrics.bar(a[at.EQUITY], a[at.GROSS_NOTIONAL])
 
@@ -157,12 +159,12 @@ class Trader(Views):
         """All that this batch decided and all that was heard since the last record, for one transaction."""
         seen = self.engine.slots
         judged = iter(verdicts)
-        decisions = [
-            Decision(bar.open_time_ms, bar.symbol, bytes(seen[i]), *choices[i], next(judged))
-            for i, bar in enumerate(batch.bars)
-            if bar is not None
-        ]
-        return self.minutes.close(batch.close_time_ms, tuple(decisions), self.executor.drain())
+        made: list[Decision] = []
+        for i, bar in enumerate(batch.bars):
+            if bar is not None:
+                target, output = choices[i]
+                made.append(Decision(bar.open_time_ms, bar.symbol, seen[i].tobytes(), target, output, next(judged)))
+        return self.minutes.close(batch.close_time_ms, tuple(made), self.executor.drain())
 
     def news_record(self, now_ms: int) -> Record | None:
         """What was heard since the last record; None when there is nothing."""
@@ -370,7 +372,8 @@ class Trader(Views):
             self.minutes.news(news, now_ms)
         self._act(actions)
         if after is not None:
-            self.refresh(self.index[after.intent.symbol])
+            if type(news) is not Sent:  # on its way an order may still do all that was intended
+                self.refresh(self.index[after.intent.symbol])
             self._count_end(before, after)
 
     def _count_end(self, before: Order | None, after: Order | None) -> None:
@@ -382,18 +385,16 @@ class Trader(Views):
 
     def _act(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            match action:
-                case Alert(level, name, data):
-                    self.minutes.events.append(Event(self.time_ms, level, name, data))
-                case Persist():
-                    pass  # the record carries the intent
-                case _:
-                    self.actions.append(action)
+            if isinstance(action, Alert):
+                self.minutes.events.append(Event(self.time_ms, action.level, action.name, action.data))
+            elif not isinstance(action, Persist):  # the record carries the intent
+                self.actions.append(action)
 
     def refresh(self, i: int) -> None:
         """Tell the gate what the orders of a symbol may still do."""
-        symbol, q = self.instruments[i].symbol, self.book.Q.row[i]
-        lot = self.instruments[i].lot
-        q[at.WORKING] = self.executor.working_lots(symbol, lot) + float(self.foreign.get(symbol, ZERO) / lot)
-        q[at.UNKNOWN] = 1.0 if self.executor.blocked(symbol) else 0.0
-        q[at.ORDERS_OPEN] = float(self.executor.orders_open(symbol))
+        instrument, executor, q = self.instruments[i], self.executor, self.book.Q.row[i]
+        symbol, lot = instrument.symbol, instrument.lot
+        others = float(self.foreign[symbol] / lot) if symbol in self.foreign else 0.0
+        q[at.WORKING] = executor.working_lots(symbol, lot) + others
+        q[at.UNKNOWN] = 1.0 if executor.blocked(symbol) else 0.0
+        q[at.ORDERS_OPEN] = float(executor.orders_open(symbol))
