@@ -192,9 +192,12 @@ def test_late_trade_of_a_dead_order_is_booked_with_an_alert_for_a_day() -> None:
 def test_disproved_order_that_the_venue_then_accepts_counts_again() -> None:
     executor = planned(*LOST)
     executor.not_found("kl-1", DEADLINE, DEADLINE)
+    assert executor.disproved() == []
     executor.evidence(ETH, agrees=True, read_at_ms=DEADLINE, now_ms=DEADLINE)
+    assert [order.intent.client_id for order in executor.disproved()] == ["kl-1"]
     assert names(executor.hear(Accepted("kl-1"), DEADLINE + 1)) == ["order.reopened"]
     assert executor.exposure_max(ETH) == (ZERO, Decimal(10))
+    assert executor.disproved() == []
 
 
 def test_news_of_an_order_that_is_not_ours_is_an_alert() -> None:

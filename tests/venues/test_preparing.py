@@ -63,20 +63,24 @@ async def test_an_order_is_signed_while_its_intent_is_stored_and_sent_after(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[str] = []
+    signed = asyncio.Event()
     double = Double(perp=True)
     commit, prepare = AsyncJournal.commit, BinanceDialect.prepare
 
     async def storing(self: AsyncJournal, record: Record, take: object) -> None:
         told.append("storing")
-        await asyncio.sleep(0.01)
-        if record.intents and broken:
-            raise StateError("disk full")
+        if record.intents:
+            async with asyncio.timeout(10):
+                await signed.wait()  # the disk takes so long
+            if broken:
+                raise StateError("disk full")
         await commit(self, record, take)  # type: ignore[arg-type]
         told.append(f"stored with {len(double.posts)} sent")
 
     def signing(self: BinanceDialect, intent: Intent, at_ms: int) -> None:
         told.append("signed")
         prepare(self, intent, at_ms)
+        signed.set()
 
     async with serving(double) as url:
         daemon, _, journal = await started(settings_for(double, url, tmp_path), monkeypatch, 0.0, bars=0)

@@ -231,6 +231,8 @@ class Reconciling:
         for finding in findings:
             if isinstance(finding, MissingFill | VanishedOrder):
                 trader.actions.append(Query(finding.client_id, finding.symbol))
+        for order in trader.executor.disproved():  # its trades may be older than any look that showed them
+            trader.actions.append(Query(order.intent.client_id, order.intent.symbol))
         await self._outbox.send()
         symbols = {f.symbol for f in findings if isinstance(f, ExternalPosition | MissingFill)}
         if any(isinstance(finding, Moved) for finding in findings):
