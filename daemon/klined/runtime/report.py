@@ -27,19 +27,22 @@ class Report:
         self._from_seq = trader.minutes.seq
         a = trader.book.A.row[0]
         self._equity, self._fees, self._funding = a[at.EQUITY], a[at.FEES], a[at.FUNDING]
+        self._transfers = trader.book.ledger.books.transfers
         self._bars = trader.metrics.bars
         self._trades = trader.metrics.trades
 
     def summary(self) -> dict[str, object]:
         """The figures of the session; fractions, and money in quote."""
         trader, a = self._trader, self._trader.book.A.row[0]
-        profit = a[at.EQUITY] - self._equity
+        transfers = float(trader.book.ledger.books.transfers - self._transfers)
+        profit = a[at.EQUITY] - self._equity - transfers
         return {
             "bars": int(trader.metrics.bars - self._bars),
             "to_ms": trader.time_ms,
             "symbols": [instrument.symbol for instrument in trader.instruments],
             "equity_start": self._equity,
             "equity_end": a[at.EQUITY],
+            "transfers": transfers,
             "pnl": profit,
             "return_fraction": profit / self._equity if self._equity > 0.0 else 0.0,
             "fees": a[at.FEES] - self._fees,
