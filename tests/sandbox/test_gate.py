@@ -188,3 +188,14 @@ async def test_connections_and_raw_requests_are_limited() -> None:
         await wire.step(300_000)
         assert await wire.call("GET", "/api/v3/ping") == {}
         await (await http.ws_connect(f"{wire.ws}/ws")).close()
+
+
+async def test_a_websocket_signature_covers_every_parameter(wire: Wire) -> None:
+    async with wire.http.ws_connect(f"{wire.ws}/ws-api/v3") as socket:
+        signed = {**wire.sign_socket(returnRateLimits="false"), "returnRateLimits": False}
+        await socket.send_json({"id": 1, "method": "account.status", "params": signed})
+        answer = await socket.receive_json()
+        assert (answer["status"], "rateLimits" in answer) == (200, False)
+        forged = {**wire.sign_socket(), "omitZeroBalances": True}
+        await socket.send_json({"id": 2, "method": "account.status", "params": forged})
+        assert (await socket.receive_json())["error"]["code"] == -1022

@@ -123,8 +123,8 @@ class SocketApi:
             raise ApiError(-1000, f"Unknown method {method}", 400)
         if isinstance(raw.get("symbols"), list):
             text["symbols"] = encode(raw["symbols"]).decode()
-        text.pop("returnRateLimits", None)
         signed = dict(text)
+        text.pop("returnRateLimits", None)
         api_key = text.pop("apiKey", "")
         key = session.key if not api_key else None
         payloads = (socket_payload(signed), encoded_payload(signed))
