@@ -186,6 +186,15 @@ def gate_step(
     return judge_order(A, Q, M, P, C, n, i, wanted, halt, latched, target, now_ms, out)
 
 
+def latch_drawdown(A: Row, P: Row) -> None:
+    """The drawdown latch of `gate_step`, which is written out there, for orders that no target decides."""
+    if A[DESYNCED] == 0.0:
+        fall = A[PEAK] - A[EQUITY]
+        A[REDUCING] = 1.0 if fall > P[DRAWDOWN_MAX] * A[PEAK] else 0.0
+        if fall > P[DRAWDOWN_HALT_MAX] * A[PEAK] and A[HALT] == 0.0:
+            A[HALT] = WHY_DRAWDOWN_HALT
+
+
 def judge_order(
     A: Row,
     Q: list[Row],

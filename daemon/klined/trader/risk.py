@@ -29,7 +29,7 @@ from klined.domain import (
     Verdict,
 )
 from klined.kernels import layout as at
-from klined.kernels.gate import count_order, flatten_lots, gate_step, judge_order
+from klined.kernels.gate import count_order, flatten_lots, gate_step, judge_order, latch_drawdown
 from klined.kernels.memory import DECAY, correlate_step, forget_book
 from klined.kernels.rows import Plain, Row
 from klined.trader.exits import CAUSES, show_bars
@@ -173,6 +173,7 @@ class Gate:
         for slot in range(at.N_OUT):
             out[slot] = 0.0
         a, age = self._a, p[at.BAR_AGE_MAX_MS]
+        latch_drawdown(a, p)
         working, wanted = q[at.WORKING], q[at.LOTS] + q[at.WORKING] + lots
         counted = [(row, slot, row[slot]) for row, slots in ((q, DECIDED), (a, COUNTED)) for slot in slots]
         p[at.BAR_AGE_MAX_MS], q[at.ORDERED] = max(age, float(valid_ms)), 0.0
