@@ -138,7 +138,10 @@ class Outbox:
         if knows_secrets():
             record = without_secrets(record)
         try:
-            await self._store(record)
+            if self._venue.in_process:  # whose orders never leave: nothing to tell apart
+                await self._journal.commit(record, self._snapshot)
+            else:
+                await self._store(record)
         except StateError as error:
             log.error("journal.failed", why=str(error), hint="no order is sent until it can be written")  # noqa: TRY400
             self._trader.abandon(record, "the journal cannot be written")
@@ -150,9 +153,6 @@ class Outbox:
 
     async def _store(self, record: Record) -> None:
         """Durable, or not: a stop that cancels who waits must not leave open whether intents may be sent."""
-        if self._venue.in_process:  # whose orders never leave: nothing to tell apart
-            await self._journal.commit(record, self._snapshot)
-            return
         blob = self._snapshot()  # of this moment, not of the task's first step
         storing = asyncio.ensure_future(self._journal.commit(record, lambda: blob))
         try:
