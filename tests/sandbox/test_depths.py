@@ -6,9 +6,16 @@ from typing import Any
 import pytest
 
 from klined.sandbox.depths import Depths
+from klined.sandbox.settings import SandboxSettings
 from sandbox.wire import Wire
 
+START_MS = 1_800_000_000_000  # the first seconds of a bar: what follows its close is told with the next move only
 SIDES = (("bids", "b"), ("asks", "a"))
+
+
+@pytest.fixture
+def settings() -> SandboxSettings:
+    return SandboxSettings(port=0, speed=0.0, history=200, start_ms=START_MS)
 
 
 class Copy:

@@ -125,3 +125,37 @@ async def test_the_wallet_service_tells_fees_and_status(wire: Wire) -> None:
     assert fees == [{"symbol": "ETHUSDT", "makerCommission": "0.00100000", "takerCommission": "0.00100000"}]
     assert len(await wire.signed("GET", "/sapi/v1/asset/tradeFee")) == 2
     assert await wire.signed("GET", "/sapi/v1/account/status") == {"data": "Normal"}
+
+
+HISTORIES = [
+    "/api/v3/allOrders", "/api/v3/myTrades", "/api/v3/allOrderList", "/fapi/v1/allOrders", "/fapi/v1/userTrades",
+    "/fapi/v1/income", "/fapi/v1/fundingRate", "/fapi/v1/allAlgoOrders",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", HISTORIES)
+async def test_a_history_of_less_than_one_entry_is_refused(wire: Wire, path: str) -> None:
+    for limit in (0, -1):
+        assert (await wire.signed("GET", path, symbol="ETHUSDT", limit=limit))["code"] == -1130
+
+
+async def test_spot_histories_span_at_most_a_day(wire: Wire) -> None:
+    about = {"symbol": "ETHUSDT", "startTime": 1_000, "endTime": 1_000 + DAY_MS}
+    for path in HISTORIES[:3]:
+        assert await wire.signed("GET", path, **about) == []
+        refused = await wire.signed("GET", path, **{**about, "endTime": 1_001 + DAY_MS})
+        assert (refused["code"], refused["msg"]) == (-1127, "More than 24 hours between startTime and endTime.")
+
+
+async def test_funding_rates_are_paged_from_a_start(wire: Wire) -> None:
+    await wire.step(2 * DAY_MS)
+    path, about = "/fapi/v1/fundingRate", {"symbol": "ETHUSDT"}
+    pages = await wire.call("GET", path, **about, startTime=1, limit=4)
+    assert len(pages) == 4
+    later = await wire.call("GET", path, **about, startTime=pages[1]["fundingTime"], limit=2)
+    assert later == pages[1:3]
+    newest = await wire.call("GET", path, **about, limit=2)
+    assert newest[-1]["fundingTime"] > pages[-1]["fundingTime"]
+    assert (await wire.call("GET", "/api/v3/ticker/24hr", symbol="ETHUSDT", type="X"))["code"] == -1139
+    quarter = {"pair": "ETHUSDT", "interval": "1m", "contractType": "CURRENT_QUARTER"}
+    assert (await wire.call("GET", "/fapi/v1/continuousKlines", **quarter))["code"] == -1130

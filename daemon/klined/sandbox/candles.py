@@ -89,6 +89,11 @@ class History:
     def last(self) -> Candle | None:
         return self._candles[-1] if self._candles else None
 
+    @property
+    def begins_ms(self) -> int:
+        """Open time of the oldest candle; 0 without any."""
+        return self._opens[0] if self._opens else 0
+
     def since(self, open_ms: int) -> list[Candle]:
         """From that open time on, the forming one last."""
         found = self._candles[bisect_left(self._opens, open_ms) :]

@@ -51,6 +51,8 @@ def klines(call: Call) -> list[Any]:
 
 def continuous_klines(call: Call) -> list[Any]:
     name = call.params.require("pair")
+    if call.params.text("contractType") not in {"", "PERPETUAL"}:
+        raise ApiError(-1130, "Data sent for parameter 'contractType' is not valid.")
     if name not in call.exchange.perp.listed:
         raise ApiError(-1121, "Invalid symbol.")
     return _klines(call, name)
@@ -85,10 +87,7 @@ def zone(call: Call) -> int:
 
 
 def _limit(call: Call, most: int = LIMIT_MAX, default: int = LIMIT_DEFAULT) -> int:
-    limit = call.params.integer("limit", default)
-    if limit < 1:
-        raise ApiError(-1130, "Data sent for parameter 'limit' is not valid.")
-    return min(limit, most)
+    return call.params.limit(default, most)
 
 
 def depth(call: Call) -> Json:
@@ -162,7 +161,10 @@ def book_ticker(call: Call) -> Any:
 
 
 def day_ticker(call: Call) -> Any:
-    mini = call.params.text("type").upper() == "MINI"
+    kind = call.params.text("type").upper() or "FULL"
+    if call.kind == "spot" and kind not in {"FULL", "MINI"}:
+        raise ApiError(-1139, "Invalid ticker type.")
+    mini = call.kind == "spot" and kind == "MINI"
     return _one_or_all(call, lambda name: call.exchange.quotes[call.kind].ticker(name, call.told_ms, mini=mini))
 
 
@@ -192,17 +194,18 @@ def premium_index(call: Call) -> Any:
 def funding_rate(call: Call) -> list[Json]:
     exchange, interval_ms = call.exchange, call.exchange.settings.funding_interval_h * FUNDING_MS
     last = min(call.params.integer("endTime", call.told_ms), call.told_ms) // interval_ms
-    count = _limit(call, LIMIT_MAX, 100)
-    start = call.params.integer("startTime", 0)
-    found = []
+    count, start = _limit(call, LIMIT_MAX, 100), call.params.integer("startTime", -1)
+    found: list[Json] = []
     for name in call.symbols():
-        for number in range(last - count + 1, last + 1):
-            if number * interval_ms >= start:
-                rate = exchange.funding(exchange.perp.listed[name].symbol, number * interval_ms)
-                entry = {"symbol": name, "fundingTime": number * interval_ms, "fundingRate": f"{rate:.8f}"}
-                mark = f"{exchange.perp.books[name].last:.8f}"
-                found.append({**entry, "markPrice": mark, "rateType": "NORMAL"})
-    return found[-count:]
+        listed_ms = exchange.quotes["perp"].history(name).begins_ms
+        first = last - count + 1 if start < 0 else -(-max(start, listed_ms) // interval_ms)
+        for number in range(first, min(first + count - 1, last) + 1):
+            rate = exchange.funding(exchange.perp.listed[name].symbol, number * interval_ms)
+            entry = {"symbol": name, "fundingTime": number * interval_ms, "fundingRate": f"{rate:.8f}"}
+            mark = f"{exchange.perp.books[name].last:.8f}"
+            found.append({**entry, "markPrice": mark, "rateType": "NORMAL"})
+    found.sort(key=lambda entry: int(entry["fundingTime"]))
+    return found[-count:] if start < 0 else found[:count]
 
 
 def funding_info(call: Call) -> list[Json]:

@@ -87,6 +87,28 @@ class Params:
             raise ApiError(-1100, legal)
         return int(value)
 
+    def limit(self, default: int, most: int) -> int:
+        """How many entries are wanted, at most `most`.
+
+        Raises:
+            ApiError: less than one.
+        """
+        found = self.integer("limit", default)
+        if found < 1:
+            raise ApiError(-1130, "Data sent for parameter 'limit' is not valid.")
+        return min(found, most)
+
+    def span(self, hours_max: int = 0) -> tuple[int, int]:
+        """`startTime` and `endTime`, 0 and for ever when not sent.
+
+        Raises:
+            ApiError: both were sent, and there are more than `hours_max` (0: no bound) between them.
+        """
+        start, end = self.integer("startTime"), self.integer("endTime", 1 << 62)
+        if hours_max and self.text("startTime") and self.text("endTime") and end - start > hours_max * 3_600_000:
+            raise ApiError(-1127, f"More than {hours_max} hours between startTime and endTime.")
+        return start, end
+
     def flag(self, name: str) -> bool:
         return self.raw.get(name, "").lower() == "true"
 

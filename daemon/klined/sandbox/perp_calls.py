@@ -148,8 +148,8 @@ def all_orders(call: Call) -> list[Json]:
 
 def _history(call: Call, orders: Any, first: str) -> Sequence[Any]:
     symbol, number = call.symbol(), call.params.integer(first)
-    start, end = call.params.integer("startTime"), call.params.integer("endTime", 1 << 62)
-    limit = min(1000, call.params.integer("limit", 500))
+    start, end = call.params.span()
+    limit = call.params.limit(500, 1000)
     found = [
         order for order in orders
         if order.symbol == symbol and order.number >= number and start <= order.created_ms <= end
@@ -160,8 +160,8 @@ def _history(call: Call, orders: Any, first: str) -> Sequence[Any]:
 
 def user_trades(call: Call) -> list[Json]:
     symbol, order = call.symbol(), call.params.integer("orderId")
-    start, end = call.params.integer("startTime"), call.params.integer("endTime", 1 << 62)
-    first, limit = call.params.integer("fromId"), min(1000, call.params.integer("limit", 500))
+    start, end = call.params.span()
+    first, limit = call.params.integer("fromId"), call.params.limit(500, 1000)
     found = [
         trade for trade in call.exchange.perp.memory.trades.values()
         if trade.symbol == symbol and order in {0, trade.order} and trade.number >= first

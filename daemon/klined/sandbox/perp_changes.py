@@ -35,7 +35,7 @@ def modify_batch(call: Call) -> list[Json]:
 def amendments(call: Call) -> list[Json]:
     """What was changed of an order, newest first."""
     order, params, reports = find_order(call, NO_ORDER), call.params, call.exchange.reports
-    start, end = params.integer("startTime"), params.integer("endTime", 1 << 62)
+    start, end = params.span()
     found: list[Json] = []
     for count, change in enumerate(order.amendments, 1):
         if not (start <= change.time_ms <= end and in_time(call, change.time_ms)):
@@ -48,7 +48,7 @@ def amendments(call: Call) -> list[Json]:
             "count": count,
         }
         found.append({**_about(order), "amendmentId": change.number, "time": change.time_ms, "amendment": amendment})
-    return found[::-1][: min(100, params.integer("limit", 50))]
+    return found[::-1][: params.limit(50, 100)]
 
 
 def _about(order: Order) -> Json:
@@ -73,7 +73,7 @@ def move_margin(call: Call) -> Json:
 
 def margin_changes(call: Call) -> list[Json]:
     name, params, venue = call.symbol(), call.params, call.exchange.perp
-    start, end, kind = params.integer("startTime"), params.integer("endTime", 1 << 62), params.integer("type")
+    (start, end), kind = params.span(), params.integer("type")
     found = [
         {
             "symbol": name, "type": INTO if change.amount > 0 else OUT_OF, "deltaType": "USER_ADJUST",
@@ -83,7 +83,7 @@ def margin_changes(call: Call) -> list[Json]:
         for change in venue.holdings.ledger.changes if change.symbol == name and start <= change.time_ms <= end
     ]  # fmt: skip
     found = [entry for entry in found if kind in {0, entry["type"]}]
-    return found[-min(500, params.integer("limit", 500)) :]
+    return found[-params.limit(500, 500) :]
 
 
 TRADE, SIGNED = Security.TRADE, Security.SIGNED

@@ -122,7 +122,7 @@ def brackets(call: Call) -> Any:
 def income(call: Call) -> list[Json]:
     params, quotes = call.params, call.exchange.perp.listed
     wanted, symbol = params.text("incomeType"), params.text("symbol")
-    start, end = params.integer("startTime"), params.integer("endTime", 1 << 62)
+    start, end = params.span()
     found = [
         entry for entry in call.exchange.perp.memory.incomes.values()
         if wanted in {"", entry.kind} and symbol in {"", entry.symbol} and start <= entry.time_ms <= end
@@ -139,7 +139,7 @@ def income(call: Call) -> list[Json]:
             "tranId": entry.number,
             "tradeId": entry.trade,
         }
-        for entry in found[-min(1000, params.integer("limit", 100)) :]
+        for entry in found[-params.limit(100, 1000) :]
     ]
 
 

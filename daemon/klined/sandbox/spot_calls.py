@@ -14,6 +14,7 @@ from klined.sandbox.spot_reports import Json
 from klined.world.tickets import Order
 
 HISTORY_DEFAULT, HISTORY_MAX = 500, 1000
+SPAN_MAX_H = 24
 
 
 def new_order(call: Call) -> Json:
@@ -122,7 +123,7 @@ def open_orders(call: Call) -> list[Json]:
 
 def all_orders(call: Call) -> list[Json]:
     symbol, first = call.symbol(), call.params.integer("orderId")
-    start, end = call.params.integer("startTime"), call.params.integer("endTime", 1 << 62)
+    start, end = call.params.span(SPAN_MAX_H)
     found = [
         order for order in call.exchange.spot.memory.orders.values()
         if order.symbol == symbol and order.number >= first and start <= order.created_ms <= end
@@ -133,7 +134,7 @@ def all_orders(call: Call) -> list[Json]:
 
 def my_trades(call: Call) -> list[Json]:
     symbol, order = call.symbol(), call.params.integer("orderId")
-    start, end = call.params.integer("startTime"), call.params.integer("endTime", 1 << 62)
+    start, end = call.params.span(SPAN_MAX_H)
     first = call.params.integer("fromId")
     found = [
         trade for trade in call.exchange.spot.memory.trades.values()
@@ -144,7 +145,7 @@ def my_trades(call: Call) -> list[Json]:
 
 
 def _limited(call: Call, found: Sequence[Any], *, oldest: bool) -> Sequence[Any]:
-    limit = min(HISTORY_MAX, call.params.integer("limit", HISTORY_DEFAULT))
+    limit = call.params.limit(HISTORY_DEFAULT, HISTORY_MAX)
     return found[:limit] if oldest else found[-limit:]
 
 

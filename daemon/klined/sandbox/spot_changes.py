@@ -63,7 +63,7 @@ def amend(call: Call) -> Json:
 
 def amendments(call: Call) -> list[Json]:
     order = find_order(call, missing=(-2013, "Order does not exist."))
-    first, limit = call.params.integer("fromExecutionId"), min(1000, call.params.integer("limit", 500))
+    first, limit = call.params.integer("fromExecutionId"), call.params.limit(500, 1000)
     found = reports.amendments(order) if in_time(call, order.created_ms) else []
     return [entry for entry in found if entry["executionId"] >= first][:limit]
 

@@ -13,6 +13,7 @@ from klined.sandbox.spot_reports import Json
 from klined.world.tickets import Order, OrderList, OrderType, Ticket, TimeInForce
 
 LISTS_DEFAULT, LISTS_MAX = 500, 1000
+SPAN_MAX_H = 24
 
 
 def new_oco(call: Call) -> Json:
@@ -119,8 +120,8 @@ def all_lists(call: Call) -> list[Json]:
     params, first = call.params, call.params.integer("fromId", -1)
     if first >= 0 and (params.text("startTime") or params.text("endTime")):
         raise ApiError(-1128, "Combination of optional parameters invalid.")
-    start, end = params.integer("startTime"), params.integer("endTime", 1 << 62)
-    limit = min(LISTS_MAX, params.integer("limit", LISTS_DEFAULT))
+    start, end = params.span(SPAN_MAX_H)
+    limit = params.limit(LISTS_DEFAULT, LISTS_MAX)
     found = [
         entry for entry in call.exchange.spot.memory.lists.values()
         if entry.number >= first and start <= entry.time_ms <= end and in_time(call, entry.time_ms)
