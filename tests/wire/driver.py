@@ -33,6 +33,7 @@ WAIT_S = 60.0
 EQUITY = Decimal(10_000)
 SYMBOLS = {"spot": "ETH/USDT", "perp": "ETH/USDT:USDT"}
 STREAMS = {"spot": ("/stream", "/ws-api/v3"), "perp": ("/market/stream", "/private/ws")}
+KEYS = {"KLINED_EXCHANGE__API_KEY": "sandbox-key", "KLINED_EXCHANGE__API_SECRET": "sandbox-secret"}
 RISK = {
     "max_exposure": 0.5, "max_trades_hour": 10_000, "max_trades_day": 100_000, "max_turnover_day": 10_000,
     "max_fees_day": 0.99, "max_day_loss": 0.9, "max_week_loss": 0.9, "max_drawdown": 0.95, "reduce_drawdown": 0.7,
@@ -228,7 +229,29 @@ async def launch(
     **sets: Any,
 ) -> Daemon:
     """As `daemon`, for whoever ends it himself. `sets` are settings as section__setting."""
-    state = folder / "state"
+    words = words_for(folder, there, market=market, symbols=symbols, options=options, **sets)
+    return Daemon(await _spawn(*words, "run"), folder / "state", market)
+
+
+async def checked(folder: Path, there: Exchange, **sets: Any) -> tuple[int, str]:
+    """Exit code and words of `klined check --online` with the settings of `launch`."""
+    process = await _spawn(*words_for(folder, there, **sets), "check", "--online", stdout=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(WAIT_S):
+        told, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, told.decode()
+
+
+def words_for(
+    folder: Path,
+    there: Exchange,
+    *,
+    market: str = "spot",
+    symbols: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    **sets: Any,
+) -> list[str]:
+    """The words after `klined` that let it trade there."""
     stream, user = STREAMS[market]
     names = list(symbols or [SYMBOLS[market]])
     ws = there.base.replace("http", "ws")
@@ -237,22 +260,20 @@ async def launch(
         "market.stream_url": ws + stream, "market.rest_url": there.base, "market.grace_ms": 20_000,
         "exchange.rest_url": there.base, "exchange.user_stream_url": ws + user, "exchange.speed": there.speed,
         "exchange.reconcile_s": 300, "mode.paper": "false", "policy.name": "momentum",
-        "runtime.flatten_deadline_s": 3600, "log.format": "json", "store.dir": state,
+        "runtime.flatten_deadline_s": 3600, "log.format": "json", "store.dir": folder / "state",
         **{f"risk.{name}": value for name, value in RISK.items()},
         **{name.replace("__", "."): value for name, value in sets.items()},
     }  # fmt: skip
     words = [word for name, value in told.items() for word in ("--set", f"{name}={value}")]
     choice = {"enter": 0.05, **(options or {})}
     (folder / "klined.toml").write_text("[policy.options]\n" + "".join(f"{k} = {v}\n" for k, v in choice.items()))
-    process = await _spawn("-c", str(folder / "klined.toml"), *words, "run")
-    return Daemon(process, state, market)
+    return ["-c", str(folder / "klined.toml"), *words]
 
 
 async def _spawn(*words: str, stdout: int = asyncio.subprocess.DEVNULL) -> asyncio.subprocess.Process:
-    keys = {"KLINED_EXCHANGE__API_KEY": "sandbox-key", "KLINED_EXCHANGE__API_SECRET": "sandbox-secret"}
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "klined.cli.main", *words,
-        stdout=stdout, stderr=asyncio.subprocess.PIPE, env={**os.environ, **keys}, limit=1 << 20,
+        stdout=stdout, stderr=asyncio.subprocess.PIPE, env={**os.environ, **KEYS}, limit=1 << 20,
     )  # fmt: skip
 
 

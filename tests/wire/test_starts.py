@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from wire.driver import exchange, launch
+from wire.driver import checked, exchange, launch
 
 
 @asynccontextmanager
@@ -115,3 +115,34 @@ async def test_a_start_under_a_ban_asks_once_and_hears_a_stop(tmp_path: Path) ->
         finally:
             await here.kill()
     assert here.count("exchange.unanswered") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sets", "code", "sentence"),
+    [
+        ({}, 0, "ok   exchange   1 symbols; the account has 10000"),
+        ({"market": "perp"}, 0, "ok   feed       binance feed tells"),
+        ({"market__symbols": "FOO/USDT"}, 2, "FOOUSDT is not among"),
+        ({"exchange__rest_url": "http://127.0.0.1:9"}, 1, "cannot reach 127.0.0.1:9"),
+        ({"market__stream_url": "ws://127.0.0.1:9/stream"}, 1, "is market.stream_url right?"),
+    ],
+)
+async def test_check_online_says_what_a_start_would_find_and_orders_nothing(
+    sets: dict[str, str], code: int, sentence: str, tmp_path: Path
+) -> None:
+    async with exchange(tmp_path, speed=1) as there:
+        told, words = await checked(tmp_path, there, exchange__speed="1", **sets)
+        assert told == code, words
+        assert sentence in words
+        truth = await there.truth()
+    assert truth["spot"]["orders"] == truth["perp"]["orders"] == []
+
+
+@pytest.mark.slow
+async def test_check_online_names_a_key_that_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wire.driver.KEYS", {"KLINED_EXCHANGE__API_KEY": "nobody", "KLINED_EXCHANGE__API_SECRET": "no"})
+    async with exchange(tmp_path, speed=1) as there:
+        code, words = await checked(tmp_path, there, exchange__speed="1")
+    assert code == 2, words
+    assert "the exchange refuses this API key" in words

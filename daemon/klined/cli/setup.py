@@ -50,6 +50,9 @@ def init(args: argparse.Namespace) -> int:
 
 def check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="print every setting, its value, origin and meaning")
+    parser.add_argument(
+        "--online", action="store_true", help="also read the account and wait for the feed's first word"
+    )
 
 
 def check(args: argparse.Namespace) -> int:
@@ -59,7 +62,7 @@ def check(args: argparse.Namespace) -> int:
         _print_all(args, settings)
     results: list[dict[str, str | bool]] = []
     code = 0
-    for name, look in CHECKS.items():
+    for name, look in (CHECKS | ONLINE if args.online else CHECKS).items():
         try:
             found, fine = look(settings), True
         except KlinedError as error:
@@ -85,7 +88,10 @@ def _print_all(args: argparse.Namespace, settings: Settings) -> None:
 
 def _check_settings(settings: Settings) -> str:
     market = settings.market
-    money = "LIVE" if settings.mode.live else "paper"
+    from klined.runtime.remote import is_remote, network_of  # noqa: PLC0415 - heavy, only for this
+
+    money = network_of(settings) if is_remote(settings) else "paper"
+    money = "LIVE" if money == "live" else money
     return f"{', '.join(market.symbols)} {market.timeframe}, {market.kind}, {market.exchange}, {money}"
 
 
@@ -132,6 +138,18 @@ def _check_daemon(settings: Settings) -> str:
     return f"one is running on {path}"
 
 
+def _check_exchange(settings: Settings) -> str:
+    from klined.cli.online import exchange_says  # noqa: PLC0415 - ccxt, only for this
+
+    return exchange_says(settings)
+
+
+def _check_feed(settings: Settings) -> str:
+    from klined.cli.online import feed_says  # noqa: PLC0415 - websockets, only for this
+
+    return feed_says(settings)
+
+
 def _upwards(path: Path) -> Iterator[Path]:
     yield path
     yield from path.absolute().parents
@@ -144,3 +162,4 @@ CHECKS: dict[str, Callable[[Settings], str]] = {
     "state": _check_state,
     "daemon": _check_daemon,
 }
+ONLINE: dict[str, Callable[[Settings], str]] = {"exchange": _check_exchange, "feed": _check_feed}
