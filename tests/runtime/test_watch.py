@@ -1,5 +1,6 @@
 """Progress, silence and jumps of time: what feeds the watchdog and what does not."""
 
+import math
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,3 +226,10 @@ async def test_account_that_nobody_looks_at_any_more_stops_the_ping(tmp_path: Pa
         heard += told(manager)
     assert heard.index("stuck: account") > heard.rindex("WATCHDOG=1")
     await daemon.journal.close()
+
+
+def test_agent_may_think_for_as_long_as_its_market_waits() -> None:
+    still = deadlines(load(None, ["market.exchange=sim", "market.speed=0"], {}))
+    passing = deadlines(load(None, ["market.exchange=binance", "risk.max_bar_age_s=8"], {}))
+    assert still["agent"] == math.inf
+    assert passing["agent"] == 8 + passing["policy"]
