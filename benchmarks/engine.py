@@ -92,7 +92,8 @@ def burst_ms(plan: Plan) -> float:
     engine, rows = Engine(plan, SYMBOLS), Block(SYMBOLS, layout.NQ).row
     times = []
     for t in range(BURST_WARM + BURST_CLOSES):
-        batch = [Bar(str(i), int(closes[t][0]), *closes[t + i][1:]) for i in range(SYMBOLS)]
+        prices = [closes[t + i][1:] for i in range(SYMBOLS)]
+        batch = [Bar(str(i), int(closes[t][0]), o, up, down, c, v) for i, (o, up, down, c, v) in enumerate(prices)]
         begun = time.perf_counter()
         for i, bar in enumerate(batch):
             engine.step(i, bar)

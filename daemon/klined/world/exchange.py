@@ -287,9 +287,7 @@ class Exchange:
             waiting = [order for order in self._orders.open.values() if order.intent.symbol == symbol]
             if bar is not None:
                 news.extend(self._fund(index, bar, self._closes_ms[index], bar.open_time_ms + 1))
-            for order in waiting:
-                if order.intent.kind is OrderKind.MARKET:
-                    news.extend(self._market(order, index, bar, batch.close_time_ms))
+            news.extend(self._market(waiting, index, bar, batch.close_time_ms))
             if bar is None:
                 continue
             resting = [order for order in waiting if order.intent.kind in LIMITS]
@@ -306,12 +304,15 @@ class Exchange:
                     news.extend(self._limit(order, index, bar, batch.close_time_ms - 1))
         return news
 
-    def _market(self, order: Order, index: int, bar: Bar | None, close_ms: int) -> list[OrderNews]:
-        """At the bar's open; without a bar there is nobody to trade with."""
-        if bar is None:
-            return self._finish(order, index, None, close_ms)
-        done = self._matching.market(index, self._allowed(index, order.intent), bar)
-        return self._finish(order, index, done, bar.open_time_ms)
+    def _market(self, waiting: list[Order], index: int, bar: Bar | None, close_ms: int) -> list[OrderNews]:
+        """Orders at the bar's open; without a bar there is nobody to trade with."""
+        news: list[OrderNews] = []
+        for order in waiting:
+            if order.intent.kind is not OrderKind.MARKET:
+                continue
+            done = None if bar is None else self._matching.market(index, self._allowed(index, order.intent), bar)
+            news.extend(self._finish(order, index, done, close_ms if bar is None else bar.open_time_ms))
+        return news
 
     def _fund(self, index: int, bar: Bar, after_ms: int, until_ms: int) -> list[News]:
         """Fundings that are due, on the position as it is, at the bar's open."""
