@@ -3,9 +3,9 @@
 Groups: `klined.feeds`, `klined.policies`, `klined.venues`, `klined.signals`, `klined.observers`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from decimal import Decimal
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,7 +172,7 @@ class Journal(Protocol):
 
     async def recover(self) -> Recovered: ...
 
-    async def commit(self, record: Record, snapshot: Callable[[], bytes] | None) -> None:
+    def commit(self, record: Record, snapshot: Callable[[], bytes] | None) -> Coroutine[Any, Any, None]:
         """Make `record` durable; with `snapshot`, its bytes at this moment replace the last snapshot.
 
         Raises:

@@ -237,6 +237,7 @@ def _dressed(panel: Any, view: View) -> None:
 
 def _round_times(view: View) -> NDArray[np.int64]:
     """Which of the bars open at a round time, at most TIMES_SHOWN of them; the first and last where none does."""
+    round_ones = np.arange(0)
     for minutes in ROUND_MINUTES:
         round_ones = np.flatnonzero(view.times % (minutes * 60_000) == 0)
         if len(round_ones) <= TIMES_SHOWN:
