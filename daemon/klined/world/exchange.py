@@ -307,9 +307,7 @@ class Exchange:
     def _market(self, waiting: list[Order], index: int, bar: Bar | None, close_ms: int) -> list[OrderNews]:
         """Orders at the bar's open; without a bar there is nobody to trade with."""
         news: list[OrderNews] = []
-        for order in waiting:
-            if order.intent.kind is not OrderKind.MARKET:
-                continue
+        for order in (each for each in waiting if each.intent.kind is OrderKind.MARKET):
             done = None if bar is None else self._matching.market(index, self._allowed(index, order.intent), bar)
             news.extend(self._finish(order, index, done, close_ms if bar is None else bar.open_time_ms))
         return news
