@@ -1,9 +1,11 @@
 """Fixtures every room may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 # CI tries the same examples every time, so that a red run is red for whoever looks into it; elsewhere each run tries
@@ -13,6 +15,13 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 SHARED = Path(os.environ.get("KLINED_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """What one test sets up as the log, the next does not inherit."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

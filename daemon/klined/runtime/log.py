@@ -50,8 +50,8 @@ def _tell(_logger: object, method: str, event: MutableMapping[str, Any]) -> Muta
     return event
 
 
-def configure(level: str, form: str, *, lasting: bool = True) -> None:
-    """Set up logging for the process; `form` is auto, keys or json. What is not lasting may be set up anew later."""
+def configure(level: str, form: str) -> None:
+    """Set up logging for the process; `form` is auto, keys or json. It may be set up anew at any time."""
     journald = "JOURNAL_STREAM" in os.environ
     text = form == "keys" or (form == "auto" and sys.stderr.isatty())
     processors: list[Any] = [structlog.processors.add_log_level, structlog.processors.format_exc_info, redact, _tell]
@@ -66,8 +66,8 @@ def configure(level: str, form: str, *, lasting: bool = True) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=lasting,
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # what stderr is now, not what it was
+        cache_logger_on_first_use=False,  # a kept logger would not hear of a level that a reload changes
     )
 
 

@@ -268,7 +268,7 @@ class LiveTradingEnv:
             self._folder = tempfile.TemporaryDirectory(prefix="klined-")
             settings = changed(settings, "store", dir=Path(self._folder.name))
         if not structlog.is_configured():
-            logs.configure("warning", settings.log.format, lasting=False)  # the process is not ours
+            logs.configure("warning", settings.log.format)
         self._seat = Seat(self.plan)
         self._seat.sit(settings)
 
