@@ -12,11 +12,13 @@ from klined.sandbox.server import SandboxServer, running
 from klined.sandbox.settings import SandboxSettings
 from sandbox.wire import Wire
 
+START_MS = 1_763_740_000_000
+
 
 @pytest.fixture
 def settings() -> SandboxSettings:
-    """Time stands still; /sandbox/step lets it pass."""
-    return SandboxSettings(port=0, speed=0.0, history=200)
+    """Time stands still; /sandbox/step lets it pass. It is always the same time, so always the same market."""
+    return SandboxSettings(port=0, speed=0.0, history=200, start_ms=START_MS)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from klined.sandbox.faults import CALLS, Fault, FaultKind, Faults
+from klined.sandbox.settings import SandboxSettings
 
 EXECUTED = [FaultKind.LOST_ANSWER, FaultKind.UNKNOWN_EXECUTED, FaultKind.EMPTY, FaultKind.TRUNCATED, FaultKind.SLOW]
 NOT_EXECUTED = [FaultKind.UNKNOWN, FaultKind.UNAVAILABLE, FaultKind.RESET]
@@ -133,6 +134,7 @@ async def test_a_stop_may_be_refused(wire: Any) -> None:
     assert (await wire.truth())["perp"]["positions"]["ETHUSDT/BOTH"]["amount"] == "0.1"
 
 
+@pytest.mark.parametrize("settings", [SandboxSettings(port=0, speed=0.0, history=20, timestamps="sandbox")])
 async def test_a_clock_may_be_skewed(wire: Any) -> None:
     stamp = wire.server.exchange.clock.told_ms()
     await wire.arm("clock_skew", value=-5_000, duration_ms=60_000)
