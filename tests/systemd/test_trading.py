@@ -128,7 +128,8 @@ def test_maintenance_of_the_exchange_leaves_it_up_telling_and_trading_again(unit
 
 def test_position_is_never_stranded_by_a_start_limit(unit: Unit) -> None:
     machine, ready = unit.machine, unit.log().count("daemon.ready")
-    assert held(machine) != 0
+    while held(machine) == 0:  # it opens and closes all the time
+        pass
     for life in range(1, 8):  # more often than systemd's own limit of five starts in ten seconds
         while (pid := unit.show("MainPID")) == "0":
             pass
