@@ -126,6 +126,7 @@ async def test_a_start_under_a_ban_asks_once_and_hears_a_stop(tmp_path: Path) ->
         ({"market__symbols": "FOO/USDT"}, 2, "FOOUSDT is not among"),
         ({"exchange__rest_url": "http://127.0.0.1:9"}, 1, "cannot reach 127.0.0.1:9"),
         ({"market__stream_url": "ws://127.0.0.1:9/stream"}, 1, "is market.stream_url right?"),
+        ({"market__rest_url": "http://127.0.0.1:9"}, 1, "is market.rest_url right?"),
     ],
 )
 async def test_check_online_says_what_a_start_would_find_and_orders_nothing(

@@ -17,6 +17,7 @@ from klined.venues.permissions import key_refused
 from klined.venues.wire import Refusal
 
 FRAME_S = 10.0  # a wrong path connects as well, and says nothing
+BARS = 2
 
 
 def exchange_says(settings: Settings) -> str:
@@ -32,10 +33,10 @@ def exchange_says(settings: Settings) -> str:
 
 
 def feed_says(settings: Settings) -> str:
-    """Whether its first frame comes.
+    """Whether past bars and its first frame come.
 
     Raises:
-        Retryable: it does not.
+        Retryable: they do not.
     """
     log.configure("error", settings.log.format)  # what is tried meanwhile is the daemon's business
     return asyncio.run(_frame(settings))
@@ -63,6 +64,24 @@ async def _frame(settings: Settings) -> str:
     feed: Any = make_feed(settings)
     if not hasattr(feed, "tap"):
         return f"{settings.market.feed_name} feed, not on a wire"
+    try:
+        await _past(feed)
+        await _present(feed)
+    finally:
+        await feed.close()
+    return f"{settings.market.feed_name} feed tells, past and present"
+
+
+async def _past(feed: Any) -> None:
+    try:
+        async with asyncio.timeout(FRAME_S):
+            await feed.history(BARS, None)
+    except TimeoutError:
+        why = feed.waiting or f"no past bars within {FRAME_S:g} s"
+        raise Retryable(f"{why}; is market.rest_url right?") from None
+
+
+async def _present(feed: Any) -> None:
     heard = asyncio.Event()
     feed.tap = lambda _: heard.set()
     listening = asyncio.create_task(feed.next())
@@ -74,5 +93,3 @@ async def _frame(settings: Settings) -> str:
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
-        await feed.close()
-    return f"{settings.market.feed_name} feed tells"
