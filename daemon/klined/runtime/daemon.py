@@ -7,13 +7,13 @@ Start-up and recovery after a crash are the same code: a fresh state directory i
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 
 from klined.config.settings import Settings
-from klined.domain import Mode, Purpose, Reason, Recovered
+from klined.domain import Batch, Mode, Purpose, Reason, Recovered
 from klined.errors import ConfigError, KlinedError, StateError
 from klined.kernels import layout as at
 from klined.ports import Clock, Feed, Journal, Venue
@@ -32,6 +32,7 @@ from klined.trader.trader import Trader
 PAUSED = "paused"
 EXIT_OK, EXIT_FAILED, EXIT_NOT_FLAT = 0, 1, 5
 SETTLE_WAIT_S = 0.5
+MASKED = "this feed does not tell what they read, so they are 0: was it so in training?"
 EXPLAIN_S = 90.0  # longer than any order can stay unknown while our books are right
 
 log = structlog.get_logger()
@@ -193,11 +194,20 @@ class Daemon:
 
     async def _catch_up(self) -> None:
         """Show the indicators the past, or queue what was missed."""
-        for batch in await self.feed.history(self._warmup_bars, self.trader.time_ms or None):
+        history = await self.feed.history(self._warmup_bars, self.trader.time_ms or None)
+        self._tell_masked(history)
+        for batch in history:
             if batch.purpose is Purpose.WARMUP:
                 self.trader.show(batch)
             else:
                 self.pipeline.backlog.append(batch)
+
+    def _tell_masked(self, history: Sequence[Batch]) -> None:
+        """A policy that saw an order book in training, and sees none here, lives something else."""
+        program = self.trader.engine.plan.program
+        bar = next((bar for batch in history[-1:] for bar in batch.bars if bar is not None), None)
+        if program is not None and bar is not None and (masked := program.masked(bar)):
+            log.warning("features.masked", feed=self.settings.market.feed_name, features=masked, hint=MASKED)
 
     async def _begin(self) -> None:
         """Start, unless a stop comes first."""

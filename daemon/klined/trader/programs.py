@@ -13,6 +13,7 @@ from math import inf, isfinite
 from msgspec import Struct
 from msgspec.structs import replace
 
+from klined.domain import Bar
 from klined.kernels import frames, micro, regimes
 from klined.kernels import program as op
 from klined.trader.coding import MINUTE_MS, Coder
@@ -50,10 +51,11 @@ class Program(Struct, frozen=True):
         """Index of the first bar with a finite row, at the latest."""
         return max(result.first_bar for result in self.results)
 
-    @property
-    def wide(self) -> bool:
-        """Whether it reads what a feed may tell beside the bar; see `klined.kernels.micro`."""
-        return any(row[op.OP] == op.MICRO for row in self.code)
+    def masked(self, bar: Bar) -> list[str]:
+        """Features that are 0 because the feed of `bar` does not tell what they read; see `klined.kernels.micro`."""
+        untold = [] if bar.micro else ["trades."]
+        untold += [] if len(bar.micro) >= micro.MICRO else ["book."]
+        return [each.name for each in self.results if any(name in each.text for name in untold)]
 
     @property
     def stable_bars(self) -> int:
