@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -49,6 +50,22 @@ def test_reading_outside_a_row_raises_in_the_checked_build() -> None:
     short[0] = 20.0
     with pytest.raises(IndexError):
         jit.compiled(boundscheck=True).windows.moments_step(short, 0, 20, 1.0)
+
+
+@pytest.mark.parametrize("build", [jit.interpreted(), jit.compiled(), jit.compiled(boundscheck=True)])
+def test_a_row_is_carried_up_to_the_count_and_no_further(build: jit.Kernels) -> None:
+    carry = build.ahead.carry
+    source, target = np.arange(5, dtype=np.float32), np.full(4, -1.0, np.float32)
+    carried = carry if build.name == "interpreted" else numba.njit(lambda a, b, k: carry(a, b, k))  # noqa: PLW0108 - no function
+    carried(source, target, 3)
+    assert target.tolist() == [0.0, 1.0, 2.0, -1.0]
+    carried(source, target, 0)
+    assert target.tolist() == [0.0, 1.0, 2.0, -1.0]
+
+
+def test_the_checked_build_carries_nothing_beyond_a_row() -> None:
+    with pytest.raises(IndexError):
+        jit.compiled(boundscheck=True).ahead.carry(np.zeros(5), np.zeros(4), 5)
 
 
 def test_every_file_of_the_folder_is_a_kernel_module_except_two() -> None:

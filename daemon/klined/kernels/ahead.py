@@ -1,10 +1,22 @@
-"""Asking memory for a row before it is needed: one instruction where compiled, nothing where interpreted.
+"""Moving whole rows of memory: one instruction or call where compiled, a loop or nothing where interpreted.
 
-Memory is slow to answer but answers many at once, and whoever asked need not wait.
+fetch   ask for a row before it is needed: memory is slow to answer but answers many at once, and nobody waits
+carry   copy a row: bytes, where a loop would have to prove first that neither row lies in the other
 """
 
 from collections.abc import Sequence
 
+from klined.kernels.rows import Row
+
 
 def fetch(row: Sequence[float]) -> None:
     """Have the first 64 bytes of `row` on their way to the cache; `jit` has another body for compiled code."""
+
+
+def carry(source: Row, target: Row, count: int) -> None:
+    """Copy the first `count` numbers of `source` over those of `target`: another row of the same type.
+
+    `jit` has another body for compiled code.
+    """
+    for j in range(count):
+        target[j] = source[j]

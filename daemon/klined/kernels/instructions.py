@@ -27,3 +27,24 @@ def fetch(typing: Any, row: Any) -> Any:  # noqa: ARG001 - numba's signature
         return context.get_dummy_value()
 
     return types.void(row), emit
+
+
+@extending.intrinsic  # type: ignore[untyped-decorator]
+def carry(typing: Any, source: Any, target: Any, count: Any) -> Any:  # noqa: ARG001 - numba's signature
+    """`ahead.carry`: copy the bytes; rows of different types do not compile."""
+    if source.dtype != target.dtype:
+        return None
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, number, flag = ir.IntType(8).as_pointer(), ir.IntType(64), ir.IntType(1)
+        begin, end = (
+            builder.bitcast(context.make_array(kind)(context, builder, row).data, byte)
+            for kind, row in zip(signature.args[:2], arguments[:2], strict=True)
+        )
+        size = builder.mul(arguments[2], number(source.dtype.bitwidth // 8))
+        kind = ir.FunctionType(ir.VoidType(), (byte, byte, number, flag))
+        copy = builder.module.declare_intrinsic("llvm.memcpy", (byte, byte, number), kind)
+        builder.call(copy, (end, begin, size, flag(0)))
+        return context.get_dummy_value()
+
+    return types.void(source, target, types.int64), emit

@@ -127,10 +127,11 @@ def _twin(noun: str, build_name: str, build: Build, twins: dict[str, ModuleType]
         elif home is not None:
             other = _twin(home, build_name, build, twins)
             setattr(twin, key, other if isinstance(value, ModuleType) else getattr(other, value.__name__))
+    instructed = noun == INSTRUCTED and build_name != "checked"  # instructions check no bounds
     for function in own:
         copy = FunctionType(function.__code__, vars(twin), function.__name__, function.__defaults__)
         copy.__module__, copy.__qualname__, copy.__doc__ = twin.__name__, function.__qualname__, function.__doc__
-        setattr(twin, function.__name__, build(copy) if noun != INSTRUCTED else _instruction(function.__name__))
+        setattr(twin, function.__name__, _instruction(function.__name__) if instructed else build(copy))
     return twin
 
 

@@ -6,6 +6,7 @@ else ─▶ STEPS_ON ─▶ phases ─▶ ENDS or not ──────┴─�
 
 from collections.abc import Sequence
 
+from klined.kernels.ahead import carry
 from klined.kernels.game import BALANCE, NEXT_STEP, RESET, SAME_STEP
 from klined.kernels.layout import CAPACITY, CASH, DAY_EQUITY, EQUITY, MAX_EXPOSURE, PEAK, WEEK_EQUITY
 from klined.kernels.memory import forget_book
@@ -97,9 +98,7 @@ def close_lanes(
         if over == 0 or e[STATE] != ENDS or Z[RESET] != SAME_STEP:
             e[STATE] = SKIPS
         else:
-            last = LAST[k]
-            for j in range(len(last)):
-                last[j] = O[k][j]
+            carry(O[k], LAST[k], len(LAST[k]))
             begin_lane(A[k], Q[k], W[k], e, U[k], RING[k], B[k], Y[k], Z, P[int(e[TERMS])], n)
             e[STATE] = BEGINS
             again += 1

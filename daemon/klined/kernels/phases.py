@@ -6,7 +6,7 @@ Lanes whose N[STATE] skips are left alone; those that begin are shown and marked
 from collections.abc import Sequence
 
 from klined.kernels.account import account_mark, gauge_step
-from klined.kernels.ahead import fetch
+from klined.kernels.ahead import carry, fetch
 from klined.kernels.exits import exit_step
 from klined.kernels.features import eth15_step
 from klined.kernels.game import (
@@ -175,9 +175,7 @@ def show_lanes(
             t = int(e[BAR])
             begins = e[STATE] == BEGINS
             seen = O[k]
-            market = V[t]
-            for j in range(width):
-                seen[j] = market[j]
+            carry(V[t], seen, width)
             for i in range(n):
                 q = Q[k][i]
                 if begins:
