@@ -62,8 +62,7 @@ def play_lanes(
     With `only` 1 no lane steps, but those whose N[BEGIN] is set begin. An episode that ends leaves its observation in
     O and, where the next one begins at once (SAME_STEP), in LAST.
 
-    A few lanes at a time go through each phase together: within one lane every phase waits for the one before, but
-    lanes do not wait for each other, so a CPU works on several.
+    One symbol is told as a constant: compiled, that leaves loops over symbols, and their places in memory, out.
     """
     lanes = len(A)
     n = len(bars)
@@ -71,6 +70,52 @@ def play_lanes(
         for k in range(lanes):
             if not fits(Z, levels, actions[k], n) and N[k][BEGIN] == 0.0:
                 return -(k + 1)
+    rows = (A, Q, M, P, C, W, N, U, RING, B, Y, Z, levels, bars, rates, G, V, slots, S, F, H)
+    told = (actions, O, LAST, R, terminated, truncated, D, X)
+    if n == 1:
+        return step_lanes(*rows, *told, only, 1)
+    return step_lanes(*rows, *told, only, n)
+
+
+def step_lanes(
+    A: Sequence[Row],
+    Q: Sequence[list[Row]],
+    M: Sequence[list[Row]],
+    P: Sequence[Row],
+    C: Sequence[list[Row]],
+    W: Sequence[Row],
+    N: Sequence[Row],
+    U: Sequence[Row],
+    RING: Sequence[Row],
+    B: Sequence[Sequence[Row]],
+    Y: Sequence[Sequence[Row]],
+    Z: Row,
+    levels: Row,
+    bars: Bars,
+    rates: Bars,
+    G: Sequence[Sequence[Row]],
+    V: Sequence[Row],
+    slots: Sequence[Sequence[int]],
+    S: Sequence[Sequence[Row]],
+    F: Sequence[Sequence[Row]],
+    H: Sequence[Sequence[Row]],
+    actions: Sequence[Row],
+    O: Sequence[Row],
+    LAST: Sequence[Row],
+    R: Row,
+    terminated: Row,
+    truncated: Row,
+    D: Sequence[Sequence[Row]],
+    X: Sequence[Sequence[Row]],
+    only: float,
+    n: int,
+) -> int:
+    """Step the lanes, whose actions are known to fit; how many episodes ended.
+
+    A few lanes at a time go through each phase together: within one lane every phase waits for the one before, but
+    lanes do not wait for each other, so a CPU works on several.
+    """
+    lanes = len(A)
     ended = 0
     begin = 0
     while begin < lanes:
