@@ -156,7 +156,7 @@ def gate_step(
                 out[OUT_NOTE] = WHY_CLIPPED
             elif wish < -1.0:
                 wish = -1.0
-        exposure = current * unit / capacity if capacity > 0.0 else 0.0
+        exposure = current * unit / capacity if current != 0.0 and capacity > 0.0 else 0.0
         change = wish - exposure
         distance = abs(change)
         patient = False

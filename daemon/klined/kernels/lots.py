@@ -110,12 +110,24 @@ def entry_min(m: Row, sale: float) -> float:
     return lots_up(2.0 * sale / kept) if kept > 0.0 else LOTS_HUGE
 
 
+def is_ample(m: Row, size: float, unit: float) -> bool:
+    """Whether `size` lots, worth `unit` quote each, are so many that an exit plan needs no proof: most orders.
+
+    As nothing here divides, nothing waits. With a fee of at most a half, `entry_min` is at most four times `sale_min`
+    and one lot, and that at most LOTS_MIN + NOTIONAL_MIN / (unit (1 - PLAN_FALL_MAX)) and two lots; the rest is room
+    for rounding.
+    """
+    return m[TAKER] <= 0.5 and size * unit >= 41.0 * m[NOTIONAL_MIN] + (4.0 * m[LOTS_MIN] + 10.0) * unit
+
+
 def planned_lots(A: Row, q: Row, m: Row, P: Row, lots: float) -> float:
     """`lots`, or a little more, so that the position can be left again in full and by half; 0 where it cannot.
 
     Only a wish for at least half of what is needed is rounded up, and never beyond a target of 1.
     """
     after = abs(q[LOTS] + q[WORKING] + lots)
+    if is_ample(m, after, m[LOT] * q[MARK]):
+        return lots
     need = entry_min(m, sale_min(q, m, P))
     if after >= need:
         return lots
