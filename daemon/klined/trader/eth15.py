@@ -1,16 +1,15 @@
-"""`eth15` over bars that are all there already, in plain Python: the same bytes as `kernels.features.eth15_step`.
+"""`eth15` over bars that are all there already: the same bytes as `kernels.features.eth15_step`, far cheaper a bar.
 
-    bars ─▶ windows ─▶ averages, each in a loop of its own over plain floats ─▶ features, all bars in one numpy call
+    bars ─▶ windows, in numpy ─▶ averages, each in a loop of its own over plain floats ─▶ features, in numpy
 
-A step mixes what must wait for the bar before with what need not; here memory stays in local variables, and what
-remembers nothing is computed for all bars at once. Only operations that IEEE 754 defines exactly are left to numpy, so
-its vectors give what its scalars and Python's floats give. What the formulas mean stands in `kernels.features`, and a
-test holds both to the same bytes.
+A step mixes what must wait for the bar before with what need not; here what remembers nothing is computed for all bars
+at once, and so is what a window remembers, for that is a running sum. Only operations that IEEE 754 defines exactly are
+left to numpy, in the order of the steps, so its vectors give what its scalars and Python's floats give. What the
+formulas mean stands in `kernels.features`, and a test holds both to the same bytes.
 """
 
 from collections.abc import Sequence
 from math import log
-from struct import pack_into
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +31,15 @@ from klined.kernels.features import (
     UNIT_MIN,
     WEIGHT,
 )
-from klined.kernels.oscillators import true_range
 from klined.kernels.rows import Row
 from klined.kernels.windows import FLOW_HEAD, MOMENTS_HEAD, OUTWEIGHED
 
 Column = list[float]
 Array = NDArray[np.float64]
+
+
+class OutweighedError(ArithmeticError):
+    """A value so large left a window that its sums have to be counted anew, out of turn."""
 
 
 def seeded(S: Row) -> bool:  # noqa: N803 - as in the kernels
@@ -46,96 +48,113 @@ def seeded(S: Row) -> bool:  # noqa: N803 - as in the kernels
 
 
 def eth15_bars(S: Row, bars: Sequence[Bar], out: Array) -> None:  # noqa: N803 - as in the kernels
-    """Market features of `bars`, oldest first, into `out` of shape (len(bars), MARKET)."""
+    """Market features of `bars`, oldest first, into `out` of shape (len(bars), MARKET).
+
+    Raises:
+        OutweighedError: these bars have to be stepped one by one; nothing was changed.
+    """
     closes = [bar.close for bar in bars]
     before = [S[CLOSE], *closes[:-1]]
-    moves = [log(close / previous) for close, previous in zip(closes, before, strict=True)]
-    means, variances = _moments(S, ETH15_MEAN, 20, closes)
-    spreads = [close - mean for close, mean in zip(closes, means, strict=True)]
-    centres, scatters = _moments(S, ETH15_SPREAD, 60, spreads)
-    changes = [close - previous for close, previous in zip(closes, before, strict=True)]
-    S[BARS] += float(len(bars))
-    S[CLOSE] = closes[-1]
-    columns = np.array(
-        [
-            closes,
-            moves,
-            spreads,
-            variances,
-            centres,
-            scatters,
-            *_flow(S, changes, [bar.volume for bar in bars]),
+    close, previous = np.array(closes), np.array(before)
+    change = close - previous
+    state = np.array(S)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # as plain floats do, and lanes not taken
+        mean, variance = _moments(state, ETH15_MEAN, 20, close)
+        spread = close - mean
+        windows = (variance, *_moments(state, ETH15_SPREAD, 60, spread))
+        flows = _flow(state, change, np.array([bar.volume for bar in bars]))
+        S[:] = state.data
+        S[BARS] += float(len(bars))
+        S[CLOSE] = closes[-1]
+        moves = [log(now / then) for now, then in zip(closes, before, strict=True)]
+        averages = (
             *_macd(S, closes),
-            *_strengths(S, changes),
-            _ranges(S, bars, before),
+            *_strengths(S, change.tolist()),
+            _ranges(S, bars, previous),
             _variances(S, moves),
-        ]
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):  # of lanes that `where` does not take
-        _shape(S, columns, out)
+        )
+        _shape(S, (close, np.array(moves), spread, *windows, *flows, *np.array(averages)), out)
 
 
-def _moments(S: Row, at: int, n: int, xs: Column) -> tuple[Column, Column]:  # noqa: N803
+def _moments(state: Array, at: int, n: int, xs: Array) -> tuple[Array, Array]:
     """`moments_step` over `xs`: means and variances."""
-    first = at + MOMENTS_HEAD
-    ring = list(S[first : first + n])
-    anchor, total, squares = S[at + 1], S[at + 2], S[at + 3]
-    place, share = int(S[at]) - n, 1.0 / n
-    means: Column = []
-    variances: Column = []
-    for x in xs:
-        old = ring[place] - anchor
-        new = x - anchor
-        ring[place] = x
-        total += new - old
-        squares += new * new - old * old
-        place += 1
-        if place == n or squares < OUTWEIGHED * (old * old):
-            place %= n
-            anchor = x
-            total = squares = 0.0
-            for value in ring:
-                off = value - anchor
-                total += off
-                squares += off * off
-        mean = total * share
-        variance = squares * share - mean * mean
-        means.append(anchor + mean)
-        variances.append(variance if variance > 0.0 else 0.0)  # noqa: FURB136 - a call of max costs as much as the rest
-    S[at], S[at + 1], S[at + 2], S[at + 3] = float(n + place), anchor, total, squares
-    pack_into(f"{n}d", S, 8 * first, *ring)
-    return means, variances
+    ring = state[at + MOMENTS_HEAD : at + MOMENTS_HEAD + n]
+    place, anchor, *starts = state[at : at + 4].tolist()
+    turn, past, whole = _turns(ring, int(place) - n, xs)
+    off = whole - whole[:, -1:]
+    anchors = np.concatenate((np.full(turn, anchor), np.repeat(whole[:, -1], n)))[: len(xs)]
+    new, old = xs - anchors, past[: len(xs)] - anchors
+    steps = np.array((new - old, new * new - old * old))
+    totals, squares = _running(steps, starts, turn, np.array((off, off * off)))
+    _check(squares, old * old, turn, n)
+    place = _keep(ring, turn, past)
+    state[at : at + 4] = n + place, anchors[-1], totals[-1], squares[-1]
+    means = totals * (1.0 / n)
+    variances = squares * (1.0 / n) - means * means
+    return anchors + means, np.where(variances > 0.0, variances, 0.0)
 
 
-def _flow(S: Row, changes: Column, volumes: Column) -> tuple[Column, Column]:  # noqa: N803
+def _flow(state: Array, changes: Array, volumes: Array) -> tuple[Array, Array]:
     """`flow_step`: net and gross volume of the last 20 bars."""
     at, n = ETH15_FLOW, 20
     first = at + FLOW_HEAD
-    signs = list(S[first : first + n])
-    ring = list(S[first + n : first + n + n])
-    net, gross = S[at + 1], S[at + 2]
-    place = int(S[at]) - n
-    nets: Column = []
-    grosses: Column = []
-    for change, volume in zip(changes, volumes, strict=True):
-        signed = volume * ((change > 0.0) - (change < 0.0))
-        old = ring[place]
-        net += signed - signs[place]
-        gross += volume - old
-        signs[place] = signed
-        ring[place] = volume
-        place += 1
-        if place == n or gross < OUTWEIGHED * old:
-            place %= n
-            net = gross = 0.0
-            for value, size in zip(signs, ring, strict=True):
-                net += value
-                gross += size
-        nets.append(net)
-        grosses.append(gross)
-    S[at], S[at + 1], S[at + 2] = float(n + place), net, gross
-    pack_into(f"{2 * n}d", S, 8 * first, *signs, *ring)
+    signs, sizes = state[first : first + n], state[first + n : first + n + n]
+    place, *starts = state[at : at + 3].tolist()
+    signed = volumes * ((changes > 0.0) * 1.0 - (changes < 0.0))
+    turn, past, whole = _turns(signs, int(place) - n, signed)
+    _, past_sizes, whole_sizes = _turns(sizes, int(place) - n, volumes)
+    steps = np.array((signed - past[: len(signed)], volumes - past_sizes[: len(signed)]))
+    nets, grosses = _running(steps, starts, turn, np.array((whole, whole_sizes)))
+    _check(grosses, past_sizes[: len(signed)], turn, n)
+    place = _keep(signs, turn, past)
+    _keep(sizes, turn, past_sizes)
+    state[at : at + 3] = n + place, nets[-1], grosses[-1]
     return nets, grosses
+
+
+def _turns(ring: Array, place: int, xs: Array) -> tuple[int, Array, Array]:
+    """When the ring, next written at `place`, is first full to its end, and what it holds.
+
+    The index in `xs` of that turn; all values oldest first, those of the ring and then `xs`; the ring after that turn
+    and every n-th one from there, shape (turns, n).
+    """
+    n = len(ring)
+    turn = n - 1 - place
+    past = np.concatenate((ring[place:], ring[:place], xs))
+    turns = len(range(turn, len(xs), n))
+    return turn, past, past[turn + 1 : turn + 1 + turns * n].reshape(turns, n)
+
+
+def _running(steps: Array, starts: Sequence[float], turn: int, whole: Array) -> Array:
+    """Sums over `steps` (2, bars) from `starts`, counted anew over each of `whole` (2, turns, n) when it is its turn.
+
+    One sum a row: the first row ends before the first turn, each other begins with one.
+    """
+    n, count = whole.shape[2], steps.shape[1]
+    steps[:, turn::n] = np.add.accumulate(whole, axis=2)[..., -1] + 0.0  # counted from 0.0, so never -0.0
+    lead = n - turn
+    table = np.zeros((2, (lead + count + n - 1) // n * n))
+    table[:, lead - 1] = starts
+    table[:, lead : lead + count] = steps
+    sums: Array = np.add.accumulate(table.reshape(2, -1, n), axis=2).reshape(2, -1)
+    return sums[:, lead : lead + count]
+
+
+def _check(sums: Array, left: Array, turn: int, n: int) -> None:
+    """Raises: OutweighedError when next to what left a window its sum is nothing, but for where it is counted anew."""
+    outweighed = sums < OUTWEIGHED * left
+    outweighed[turn::n] = False
+    if outweighed.any():
+        raise OutweighedError
+
+
+def _keep(ring: Array, turn: int, past: Array) -> int:
+    """Leave the newest values in the ring, each in its place; the place that is written next."""
+    n = len(ring)
+    place = (len(past) - n + n - 1 - turn) % n
+    ring[place:] = past[-n : len(past) - place]
+    ring[:place] = past[len(past) - place :]
+    return place
 
 
 def _macd(S: Row, closes: Column) -> tuple[Column, Column]:  # noqa: N803
@@ -169,12 +188,14 @@ def _strengths(S: Row, changes: Column) -> tuple[Column, Column]:  # noqa: N803
     return ups, downs
 
 
-def _ranges(S: Row, bars: Sequence[Bar], before: Column) -> Column:  # noqa: N803
+def _ranges(S: Row, bars: Sequence[Bar], previous: Array) -> Column:  # noqa: N803
     """`wilder_step` of the true range."""
+    highs, lows = np.array([bar.high for bar in bars]), np.array([bar.low for bar in bars])
+    spans = np.maximum(highs, previous) - np.minimum(lows, previous)
     reach = S[ETH15_ATR + 1]
     ranges: Column = []
-    for bar, previous in zip(bars, before, strict=True):
-        reach += (true_range(bar.high, bar.low, previous) - reach) * (1.0 / 14.0)
+    for span in spans.tolist():
+        reach += (span - reach) * (1.0 / 14.0)
         ranges.append(reach)
     S[ETH15_ATR + 1] = reach
     return ranges
@@ -191,7 +212,7 @@ def _variances(S: Row, moves: Column) -> Column:  # noqa: N803
     return expected
 
 
-def _shape(S: Row, columns: Array, out: Array) -> None:  # noqa: N803
+def _shape(S: Row, columns: Sequence[Array], out: Array) -> None:  # noqa: N803
     """`eth15_z` and `eth15_shape`: features of indicators."""
     close, move, spread, variance, centre, scatter, net, gross, line, signal, up, down, reach, expected = columns
     deviation = np.sqrt(scatter)
