@@ -16,6 +16,7 @@ from klined.errors import ConfigError
 from klined.kernels import game, lives, resting, rewards, scaling, tapes
 from klined.kernels import layout as at
 from klined.kernels.rows import Block, write_market
+from klined_models.envs.pages import laid
 from klined_models.envs.scene import Scene
 from klined_models.envs.settings import Levels, Orders, Steps, Weights
 from klined_models.envs.starts import uniform
@@ -33,16 +34,12 @@ class Lanes:
             raise ConfigError(f"{count} lanes; at least 1 is needed")
         settings, n = scene.settings, scene.n
         self.scene, self.count = scene, count
-        self.A = np.zeros((count, at.NA))
-        self.Q = np.zeros((count, n, at.NQ))
-        self.W = np.zeros((count, tapes.NW))
-        self.N = np.zeros((count, lives.NN))
-        self.U = np.zeros((count, rewards.NU))
+        lane, symbol = (at.NA, tapes.NW, lives.NN, rewards.NU), (at.NQ, KELLY_WIDTH, resting.NY)
+        shapes = [*((count, width) for width in lane), *((count, n, width) for width in symbol)]
+        self.A, self.W, self.N, self.U, self.Q, self.B, self.Y = laid(*((shape, np.float64) for shape in shapes))
         self.Z = settings.game()
         self.Z[game.RESET], self.Z[game.WIDTH] = RESETS[reset], scene.width
         self.rings = np.zeros((count, rewards.ring_size(self.Z.data.cast("B").cast("d"))))
-        self.B = np.zeros((count, n, KELLY_WIDTH))
-        self.Y = np.zeros((count, n, resting.NY))
         self.levels = self._levels()
         self.M, self.P = self._terms()
         looped = settings.engine == "loop"

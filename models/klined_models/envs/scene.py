@@ -26,12 +26,12 @@ from klined.trader.plans import ACCOUNT, ETH15, MARKET, Plan, declared_plan
 from klined.trader.presets import REGIME
 from klined.world.filters import default_instrument
 from klined_models.envs.bars import Data, series_of
+from klined_models.envs.pages import lined
 from klined_models.envs.settings import BLOCKS, Settings
 
 Singles = NDArray[np.float32]
 MICROSTRUCTURE = ("spread", "imbalance", "flow")
 """Columns of that block where no data is given: zeros, and the mask says so."""
-LINE = 64  # bytes of a cache line
 CODES = {"position": assembly.POSITION, "position_change": assembly.POSITION_CHANGE}
 
 
@@ -69,7 +69,7 @@ class Scene:
         self.gauges, self.correlations = self._gauges()
         self.parts, market, self.slots = self._observation()
         self.width = market.shape[1]
-        self.market, self.gauges, self.tape = (_lined(each) for each in (market, self.gauges, self.bars))
+        self.market, self.gauges, self.tape = lined([market, self.gauges, self.bars])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Scene":
         """Nobody writes to it, so copies of an environment's arguments share it."""
@@ -258,20 +258,6 @@ class Scene:
             return np.zeros((self.n, self.count, len(MICROSTRUCTURE) + 1))
         there = np.isfinite(given).all(axis=2, keepdims=True)
         return np.concatenate((np.where(there, np.clip(given, -1.0, 1.0), 0.0), there.astype(np.float64)), axis=2)
-
-
-def _lined(array: NDArray[Any]) -> NDArray[Any]:
-    """The array with rows that begin, and where they are short also end, with a line of the CPU's cache.
-
-    Lanes read each row on its own, far from the last; a row over two lines costs two trips to memory.
-    """
-    width = -(-max(1, array.shape[-1]) * array.itemsize // LINE) * LINE // array.itemsize
-    size = int(np.prod(array.shape[:-1])) * width
-    room = np.zeros(size + LINE // array.itemsize, array.dtype)
-    skip = -room.ctypes.data % LINE // array.itemsize
-    rows = room[skip : skip + size].reshape(*array.shape[:-1], width)
-    rows[..., : array.shape[-1]] = array
-    return rows
 
 
 def regime_plan(settings: Settings) -> Plan:
