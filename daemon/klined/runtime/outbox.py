@@ -11,12 +11,13 @@ from contextlib import suppress
 import structlog
 from msgspec.structs import replace
 
+from klined.config.masks import knows_any
 from klined.domain import Batch, Cause, Denied, Intent, Mode, Record, Sent, Verdict
 from klined.errors import Retryable, StateError
 from klined.kernels import layout as at
 from klined.ports import Choice, Clock, Journal, Preparing, Venue
 from klined.runtime.observing import Bus
-from klined.runtime.secrecy import knows_secrets, without_secrets
+from klined.runtime.secrecy import without_secrets
 from klined.trader.actions import Action, Cancel, Inspect, Query, Submit, WaitUntil
 from klined.trader.styles import attempt
 from klined.trader.trader import Trader
@@ -135,7 +136,7 @@ class Outbox:
         ledger = self._venue.dump()  # an in-process exchange's own ledger belongs to the same moment
         if ledger:
             record = replace(record, venue=tuple(ledger))
-        if knows_secrets():
+        if knows_any():
             record = without_secrets(record)
         try:
             if self._venue.in_process:  # whose orders never leave: nothing to tell apart

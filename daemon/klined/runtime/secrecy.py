@@ -26,11 +26,6 @@ def protect(settings: Settings) -> None:
             )
 
 
-def knows_secrets() -> bool:
-    """Whether anything has to be hidden at all."""
-    return masks.knows_any()
-
-
 def without_secrets(record: Record) -> Record:
     """The record as it may be stored: what a venue said of a request may quote the request."""
     return replace(

@@ -71,6 +71,7 @@ async def executor(p: "Pipeline") -> None:
         p.busy = "executor"
         batch, choices, verdicts = judged
         await p.outbox.commit_batch(batch, choices, verdicts)
-        await p.outbox.send()
+        if p.trader.actions:
+            await p.outbox.send()
         p.progress(batch)
         p.settled.put_nowait(None)

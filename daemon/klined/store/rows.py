@@ -1,7 +1,7 @@
 """How a record becomes rows: one SQL text for both adapters.
 
 On the replay's hot path a record is one batch and its decisions. Their columns go into flat lists, and the lists go to
-SQLite in statements of `CHUNK` rows each: a third cheaper than a statement a row. NaN becomes NULL in SQLite.
+SQLite in statements of many rows each: a third cheaper than a statement a row. NaN becomes NULL in SQLite.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import msgspec
 from klined.domain import Approved, Decision, Held, Record
 
 HELD, REFUSED, APPROVED = 0, 1, 2  # decisions.verdict
-CHUNK = 64  # rows of one multi-row INSERT
+CHUNKS = (64, 8, 1)  # rows of one INSERT: most in the largest statements, what is left in smaller ones
 PLACES = 1024  # decisions of one record, so symbols; more would collide with the next record and be refused
 ENDED = (b'{"type":"Filled"', b'{"type":"Closed"')  # how orders that will trade no more begin
 PACK: tuple[Callable[..., bytes], ...] = tuple(struct.Struct(f"<{n}d").pack for n in range(17))
@@ -54,22 +54,21 @@ Flat = list[int | float | str | bytes]
 
 
 class Many:
-    """An INSERT of `width` parameters a row, run over a flat list, `CHUNK` rows a statement."""
+    """An INSERT run over a flat list of parameters; each statement takes one of `CHUNKS` rows."""
 
-    __slots__ = ("chunk", "one", "width")
+    __slots__ = ("statements",)
 
     def __init__(self, head: str, row: str) -> None:
-        self.width = row.count("?")
-        self.one = f"{head} VALUES {row}"
-        self.chunk = f"{head} VALUES {', '.join([row] * CHUNK)}"
+        width = row.count("?")
+        self.statements = [(width * rows, f"{head} VALUES {', '.join([row] * rows)}") for rows in CHUNKS]
 
     def insert(self, link: sqlite3.Connection, flat: Flat) -> None:
-        step = self.width * CHUNK
-        whole = len(flat) // step * step
-        if whole:
-            link.executemany(self.chunk, [flat[i : i + step] for i in range(0, whole, step)])
-        if whole < len(flat):
-            link.executemany(self.one, [flat[i : i + self.width] for i in range(whole, len(flat), self.width)])
+        begin = 0
+        for step, statement in self.statements:
+            end = len(flat) - (len(flat) - begin) % step
+            if begin < end:
+                link.executemany(statement, [flat[i : i + step] for i in range(begin, end, step)])
+            begin = end
 
 
 BATCHES = Many("INSERT INTO inputs (seq, time_ms, kind, body)", "(?, ?, 'batch', ?)")

@@ -54,8 +54,7 @@ def eth15_bars(S: Row, bars: Sequence[Bar], out: Array) -> None:  # noqa: N803 -
         OutweighedError: these bars have to be stepped one by one; nothing was changed.
     """
     closes = [bar.close for bar in bars]
-    before = [S[CLOSE], *closes[:-1]]
-    close, previous = np.array(closes), np.array(before)
+    close, previous = np.array(closes), np.array([S[CLOSE], *closes[:-1]])
     change = close - previous
     state = np.array(S)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # as plain floats do, and lanes not taken
@@ -66,14 +65,14 @@ def eth15_bars(S: Row, bars: Sequence[Bar], out: Array) -> None:  # noqa: N803 -
         S[:] = state.data
         S[BARS] += float(len(bars))
         S[CLOSE] = closes[-1]
-        moves = [log(now / then) for now, then in zip(closes, before, strict=True)]
+        moves = list(map(log, (close / previous).tolist()))
         averages = (
             *_macd(S, closes),
             *_strengths(S, change.tolist()),
             _ranges(S, bars, previous),
             _variances(S, moves),
         )
-        _shape(S, (close, np.array(moves), spread, *windows, *flows, *np.array(averages)), out)
+        _shape(S, (close, np.array(moves), spread, *windows, *flows, *map(np.array, averages)), out)
 
 
 def _moments(state: Array, at: int, n: int, xs: Array) -> tuple[Array, Array]:

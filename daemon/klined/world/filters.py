@@ -88,31 +88,31 @@ def _filter(name: str) -> Failure:
     return Failure(-1013, name, f"Filter failure: {name}")
 
 
+CLOSED = Failure(-1013, "MARKET_CLOSED", "Market is closed.")
+MANY = _filter("MAX_NUM_ORDERS"), Failure(-2025, "REACH_MAX_ORDER_LIMIT", "Reach max open order limit.")
+LOT = _filter("LOT_SIZE")
+SMALL = LOT, Failure(-4004, "QTY_LESS_THAN_MIN_QTY", "Quantity less than min quantity.")
+LARGE = _filter("MARKET_LOT_SIZE"), Failure(-4005, "QTY_GREATER_THAN_MAX_QTY", "Quantity greater than max quantity.")
+PRECISE = LOT, Failure(-1111, "BAD_PRECISION", "Precision is over the maximum defined for this asset.")
+NOTIONAL = _filter("NOTIONAL")
+
 Rule = tuple[bool, Failure, Failure]
 """Whether it is broken, and what spot and USDT-M call that."""
 
 
 def _rules(instrument: Instrument, wish: Wish) -> Iterator[Rule]:
     quantity, price = abs(wish.quantity), wish.price
-    closed = Failure(-1013, "MARKET_CLOSED", "Market is closed.")
-    yield not instrument.trading, closed, closed
-    too_many = Failure(-2025, "REACH_MAX_ORDER_LIMIT", "Reach max open order limit.")
-    yield wish.orders_open >= instrument.orders_max, _filter("MAX_NUM_ORDERS"), too_many
-    small = Failure(-4004, "QTY_LESS_THAN_MIN_QTY", "Quantity less than min quantity.")
-    yield quantity == 0 or quantity < instrument.quantity_min, _filter("LOT_SIZE"), small
-    large = Failure(-4005, "QTY_GREATER_THAN_MAX_QTY", "Quantity greater than max quantity.")
-    yield quantity > instrument.quantity_max, _filter("MARKET_LOT_SIZE"), large
-    precise = Failure(-1111, "BAD_PRECISION", "Precision is over the maximum defined for this asset.")
-    yield quantity % instrument.lot != 0, _filter("LOT_SIZE"), precise
-    floor = f"{instrument.notional_min.normalize():f}"
-    cheap = f"Order's notional must be no smaller than {floor} (unless you choose reduce only)."
+    yield not instrument.trading, CLOSED, CLOSED
+    yield wish.orders_open >= instrument.orders_max, *MANY
+    yield quantity == 0 or quantity < instrument.quantity_min, *SMALL
+    yield quantity > instrument.quantity_max, *LARGE
+    yield quantity % instrument.lot != 0, *PRECISE
     exempt = wish.reduce_only and instrument.kind is MarketKind.PERP
     notional = quantity * (wish.reference if price is None else price)
-    yield (
-        notional < instrument.notional_min and not exempt,
-        _filter("NOTIONAL"),
-        Failure(-4164, "MIN_NOTIONAL", cheap),
-    )
+    if notional < instrument.notional_min and not exempt:
+        floor = f"{instrument.notional_min.normalize():f}"
+        cheap = f"Order's notional must be no smaller than {floor} (unless you choose reduce only)."
+        yield True, NOTIONAL, Failure(-4164, "MIN_NOTIONAL", cheap)
     if price is not None:
         yield from _price_rules(instrument, price, wish.reference)
 
