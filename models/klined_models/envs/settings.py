@@ -150,6 +150,8 @@ class Rewards:
         for term, weight in self.terms.items():
             if isinstance(term, str):
                 z[rewards.WEIGHT0 + TERMS[term]] = weight
+        named = {term for term in self.terms if isinstance(term, str)}
+        z[rewards.SIMPLE] = float(named <= {"log_return", "profit"})
         z[rewards.ETA], z[rewards.SPAN], z[rewards.CVAR_BARS] = self.eta, self.span, self.cvar_bars
         z[rewards.CVAR_WORST] = max(1, int(np.ceil(self.cvar_bars * self.cvar_fraction)))
 
