@@ -20,3 +20,13 @@ def carry(source: Row, target: Row, count: int) -> None:
     """
     for j in range(count):
         target[j] = source[j]
+
+
+def whole(x: float) -> int:
+    """The whole number `x` >= 0 as a place. Where compiled, nobody asks any more whether it counts from the end."""
+    return int(x)
+
+
+def place(k: int) -> int:
+    """The same of an int `k` >= 0, with which nothing is computed any more: where compiled, it has no sign."""
+    return k

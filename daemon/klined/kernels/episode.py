@@ -15,6 +15,7 @@ lane that has run since then, and held nothing until its start. Where S has lane
 
 from collections.abc import Sequence
 
+from klined.kernels.ahead import place
 from klined.kernels.game import fits
 from klined.kernels.lives import BEGIN, close_lanes, open_lanes
 from klined.kernels.phases import decide_lanes, judge_lanes, mark_lanes, observe_lanes, show_lanes, trade_lanes
@@ -120,16 +121,18 @@ def step_lanes(
     begin = 0
     while begin < lanes:
         end = min(begin + TOGETHER, lanes)
-        open_lanes(A, Q, W, N, U, RING, B, Y, Z, P, R, terminated, truncated, n, only, begin, end)
-        decide_lanes(A, Q, M, P, C, W, N, B, Y, Z, levels, bars, G, V, actions, D, n, begin, end)
-        trade_lanes(A, Q, M, P, W, N, U, Y, Z, bars, rates, X, n, begin, end)
+        first = place(begin)
+        last = place(end)
+        open_lanes(A, Q, W, N, U, RING, B, Y, Z, P, R, terminated, truncated, n, only, first, last)
+        decide_lanes(A, Q, M, P, C, W, N, B, Y, Z, levels, bars, G, V, actions, D, n, first, last)
+        trade_lanes(A, Q, M, P, W, N, U, Y, Z, bars, rates, X, n, first, last)
         for _ in range(2):
-            show_lanes(Q, N, Y, Z, bars, G, V, slots, S, F, H, O, n, begin, end)
-            mark_lanes(A, Q, M, P, N, bars, n, begin, end)
-            over = judge_lanes(A, Q, N, U, RING, Y, Z, R, terminated, truncated, n, begin, end)
-            observe_lanes(A, Q, N, Z, bars, slots, O, n, begin, end)
+            show_lanes(Q, N, Y, Z, bars, G, V, slots, S, F, H, O, n, first, last)
+            mark_lanes(A, Q, M, P, N, bars, n, first, last)
+            over = judge_lanes(A, Q, N, U, RING, Y, Z, R, terminated, truncated, n, first, last)
+            observe_lanes(A, Q, N, Z, bars, slots, O, n, first, last)
             ended += over
-            again = close_lanes(A, Q, W, N, U, RING, B, Y, Z, P, O, LAST, n, over, begin, end)
+            again = close_lanes(A, Q, W, N, U, RING, B, Y, Z, P, O, LAST, n, over, first, last)
             if again == 0:
                 break
         begin = end

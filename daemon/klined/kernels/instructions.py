@@ -48,3 +48,27 @@ def carry(typing: Any, source: Any, target: Any, count: Any) -> Any:  # noqa: AR
         return context.get_dummy_value()
 
     return types.void(source, target, types.int64), emit
+
+
+@extending.intrinsic  # type: ignore[untyped-decorator]
+def whole(typing: Any, x: Any) -> Any:  # noqa: ARG001 - numba's signature
+    """`ahead.whole`: convert, and let LLVM know the sign."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's signature
+        number, flag = ir.IntType(64), ir.IntType(1)
+        value = builder.fptosi(arguments[0], number)
+        assume = builder.module.declare_intrinsic("llvm.assume", (), ir.FunctionType(ir.VoidType(), (flag,)))
+        builder.call(assume, (builder.icmp_signed(">=", value, number(0)),))
+        return value
+
+    return types.int64(types.float64), emit
+
+
+@extending.intrinsic  # type: ignore[untyped-decorator]
+def place(typing: Any, k: Any) -> Any:  # noqa: ARG001 - numba's signature
+    """`ahead.place`: the same bits, unsigned."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's signature
+        return arguments[0]
+
+    return types.uint64(types.int64), emit

@@ -6,7 +6,7 @@ else ─▶ STEPS_ON ─▶ phases ─▶ ENDS or not ──────┴─�
 
 from collections.abc import Sequence
 
-from klined.kernels.ahead import carry
+from klined.kernels.ahead import carry, whole
 from klined.kernels.game import BALANCE, NEXT_STEP, RESET, SAME_STEP
 from klined.kernels.layout import CAPACITY, CASH, DAY_EQUITY, EQUITY, MAX_EXPOSURE, PEAK, WEEK_EQUITY
 from klined.kernels.memory import forget_book
@@ -60,7 +60,7 @@ def open_lanes(
         e[STATE] = SKIPS
         if e[BEGIN] != 0.0:
             e[STATE] = BEGINS
-            begin_lane(A[k], Q[k], W[k], e, U[k], RING[k], B[k], Y[k], Z, P[int(e[TERMS])], n)
+            begin_lane(A[k], Q[k], W[k], e, U[k], RING[k], B[k], Y[k], Z, P[whole(e[TERMS])], n)
         elif only == 0.0:
             e[STATE] = STEPS_ON
         if e[STATE] != SKIPS:
@@ -99,7 +99,7 @@ def close_lanes(
             e[STATE] = SKIPS
         else:
             carry(O[k], LAST[k], len(LAST[k]))
-            begin_lane(A[k], Q[k], W[k], e, U[k], RING[k], B[k], Y[k], Z, P[int(e[TERMS])], n)
+            begin_lane(A[k], Q[k], W[k], e, U[k], RING[k], B[k], Y[k], Z, P[whole(e[TERMS])], n)
             e[STATE] = BEGINS
             again += 1
     return again

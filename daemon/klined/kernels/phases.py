@@ -6,7 +6,7 @@ Lanes whose N[STATE] skips are left alone; those that begin are shown and marked
 from collections.abc import Sequence
 
 from klined.kernels.account import account_mark, gauge_step
-from klined.kernels.ahead import carry, fetch
+from klined.kernels.ahead import carry, fetch, whole
 from klined.kernels.exits import exit_step
 from klined.kernels.features import eth15_step
 from klined.kernels.game import (
@@ -80,9 +80,9 @@ def decide_lanes(
     for k in range(begin, end):
         e = N[k]
         if e[STATE] == STEPS_ON:
-            t = int(e[BAR])
+            t = whole(e[BAR])
             fetch_bar(bars, G, V, n, t + 1)
-            terms = int(e[TERMS])
+            terms = whole(e[TERMS])
             w = W[k]
             asked = 1.0 if len(D[k]) > 0 else 0.0
             if Z[SCALED] != 0.0:
@@ -132,10 +132,11 @@ def trade_lanes(
         e = N[k]
         if e[STATE] == STEPS_ON:
             a = A[k]
-            terms = int(e[TERMS])
-            t = int(e[BAR]) + 1
+            terms = whole(e[TERMS])
+            t = whole(e[BAR]) + 1
             e[BAR] = t
-            U[k][EQUITY0] = a[EQUITY]
+            u = U[k]
+            u[EQUITY0] = a[EQUITY]
             before = a[TURNOVER_DAY]
             for i in range(n):
                 q = Q[k][i]
@@ -147,7 +148,7 @@ def trade_lanes(
                 elif lots != 0.0 or (q[LOTS] != 0.0 and M[terms][i][PERP] > 0.0):
                     bar, m, p, end_ms = bars[i][t], M[terms][i], P[terms], bars[i][t][0] + Z[INTERVAL]
                     trade_bar(a, q, m, p, W[k], bar, rates[i], lots, end_ms, i, t, X[k])
-            U[k][TRADED] = a[TURNOVER_DAY] - before
+            u[TRADED] = a[TURNOVER_DAY] - before
 
 
 def show_lanes(
@@ -172,7 +173,7 @@ def show_lanes(
     for k in range(begin, end):
         e = N[k]
         if e[STATE] != SKIPS:
-            t = int(e[BAR])
+            t = whole(e[BAR])
             begins = e[STATE] == BEGINS
             seen = O[k]
             carry(V[t], seen, width)
@@ -204,7 +205,7 @@ def mark_lanes(
     for k in range(begin, end):
         e = N[k]
         if e[STATE] != SKIPS:
-            terms = int(e[TERMS])
+            terms = whole(e[TERMS])
             p = P[terms]
             if terms != known:
                 known = terms
@@ -213,7 +214,7 @@ def mark_lanes(
             account_mark(A[k], Q[k], M[terms], p, n, close_ms)
             roll_day(A[k], close_ms)
             if stops:
-                t = int(e[BAR])
+                t = whole(e[BAR])
                 for i in range(n):
                     if Q[k][i][LOTS] != 0.0 or Q[k][i][STOP_OF] != 0.0:
                         exit_step(Q[k], p, M[terms], i, bars[i][t][2], bars[i][t][3])
@@ -239,7 +240,7 @@ def judge_lanes(
     for k in range(begin, end):
         e = N[k]
         if e[STATE] == STEPS_ON:
-            done = judge_step(A[k], Q[k], Y[k], e, U[k], RING[k], Z, n, int(e[BAR]))
+            done = judge_step(A[k], Q[k], Y[k], e, U[k], RING[k], Z, n, whole(e[BAR]))
             R[k] = e[TOTAL_STEP]
             if done != 0.0:
                 over += 1
@@ -267,7 +268,7 @@ def observe_lanes(
     width = int(Z[WIDTH])
     for k in range(begin, end):
         if N[k][STATE] != SKIPS:
-            observe_lane(A[k], Q[k], Z, bars, slots, n, int(N[k][BAR]), width, O[k])
+            observe_lane(A[k], Q[k], Z, bars, slots, n, whole(N[k][BAR]), width, O[k])
 
 
 def step_market(
