@@ -22,7 +22,7 @@ StepBars = Callable[[Row, Sequence[Bar], Array], None]
 class Ahead:
     """Features of `batches` from `states` (n_symbols, size) and `features` (n_symbols, width) on; both are left alone.
 
-    `features[t]` are the bytes of all symbols' features after batch t.
+    `made[t]` are all symbols' features after batch t, `features[t]` their bytes once `lay` was called.
     """
 
     __slots__ = ("batches", "features", "made", "settled", "sizes", "slots", "states", "turn")
@@ -32,6 +32,7 @@ class Ahead:
         self.states = states.copy()  # after all batches
         self.turn = 0  # batches that had theirs
         self.settled = 0  # those of them that the engine's own state knows
+        self.features: list[memoryview] = []
         self.slots: list[memoryview] = []
         self.sizes: list[list[float]] = []
         self.made: Array = np.empty((len(batches), *features.shape))
@@ -45,6 +46,9 @@ class Ahead:
                 grown = np.concatenate((features[i : i + 1], np.empty((len(known), features.shape[1]))))
                 step_bars(row, known, grown[1:])
                 self.made[:, i] = grown[np.cumsum([bar is not None for bar in shown])]
+
+    def lay(self) -> None:
+        """Cut the features into what is to be taken over turn by turn, where observations are not made beforehand."""
         self.features = _pieces(self.made)
 
     def show(self, places: Sequence[slice], dim: int) -> None:

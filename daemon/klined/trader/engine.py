@@ -48,31 +48,39 @@ class Engine:
     def __init__(self, plan: Plan, n_symbols: int) -> None:
         self.plan = plan
         self.states = Block(n_symbols, plan.state_size)
-        self.features = Block(n_symbols, plan.market_dim)
-        self.features.array.fill(kernel.NAN)
+        self._features = Block(n_symbols, plan.market_dim)
+        self._features.array.fill(kernel.NAN)
         self.observations: NDArray[np.float32] = np.zeros((n_symbols, plan.dim), dtype=np.float32)
         self.bars = [0] * n_symbols
         self._step = step_of(plan)
         self.slots: list[Row] = [memoryview(row).cast("B").cast("f") for row in self.observations]
         self._ahead: Ahead | None = None
         self._sizes: list[float] | None = None  # of market slots that stand in the observations already
-        self._assembler = Assembler(plan, self.features, self.observations)
-        self._feature_bytes = self.features.array.data.cast("B")
+        self._assembler = Assembler(plan, self._features, self.observations)
+        self._feature_bytes = self._features.array.data.cast("B")
         self._slot_bytes = self.observations.data.cast("B")
+
+    @property
+    def features(self) -> Block:
+        """What the last `step` or `show` left. Where observations are made already nobody reads it, so it is late."""
+        self._take_features()
+        return self._features
 
     def step(self, i: int, bar: Bar) -> None:
         """Count one closed bar of symbol `i`; bars come in order, each once."""
         self._forget_ahead()
-        self._step(self.states.row[i], _row(bar), self.features.row[i])
+        self._step(self.states.row[i], _row(bar), self._features.row[i])
         self.bars[i] += 1
 
     def look_ahead(self, batches: Sequence[Batch]) -> None:
         """Work through batches before their turn, which `show` gives them. Amortised O(1) per bar."""
         self._forget_ahead()
         if batches:
-            self._ahead = ahead = Ahead(batches, self._step_bars, self.states.array, self.features.array)
+            self._ahead = ahead = Ahead(batches, self._step_bars, self.states.array, self._features.array)
             if self.plan.program is None and len(batches) >= AHEAD_MIN:
                 ahead.show(MARKET_SLOTS, self.plan.dim)
+            else:
+                ahead.lay()
 
     def show(self, batch: Batch) -> None:
         """Count the closed bars of a batch, stepped now unless `look_ahead` did that."""
@@ -83,10 +91,11 @@ class Engine:
                     self.step(i, bar)
             return
         turn = ahead.turn
-        self._feature_bytes[:] = ahead.features[turn]
         if ahead.slots:
             self._slot_bytes[:] = ahead.slots[turn]
             self._sizes = ahead.sizes[turn]
+        else:
+            self._feature_bytes[:] = ahead.features[turn]
         counts = self.bars
         for i, bar in enumerate(batch.bars):
             if bar is not None:
@@ -94,6 +103,7 @@ class Engine:
         ahead.turn = turn = turn + 1
         if turn == len(ahead.batches):
             self.states.array[...] = ahead.states
+            self._features.array[...] = ahead.made[-1]
             self._ahead = None
 
     def observe(self, i: int, q_row: Row, sentiment: float) -> None:
@@ -102,7 +112,7 @@ class Engine:
         if sizes is not None:
             q_row[at.OBS_OK] = observe_account(q_row, sentiment, sizes[i], self.slots[i])
         elif self.plan.program is None:
-            q_row[at.OBS_OK] = observe(self.features.row[i], q_row, sentiment, self.slots[i])
+            q_row[at.OBS_OK] = observe(self._features.row[i], q_row, sentiment, self.slots[i])
         else:
             q_row[at.OBS_OK] = self._assembler.observe(i, q_row, sentiment)
 
@@ -162,8 +172,15 @@ class Engine:
                     self._step(state, _row(bar), scratch)
         ahead.settled = ahead.turn
 
+    def _take_features(self) -> None:
+        """Features of the last turn, where `show` left them where they were."""
+        ahead = self._ahead
+        if ahead is not None and ahead.slots and ahead.turn:
+            self._features.array[...] = ahead.made[ahead.turn - 1]
+
     def _forget_ahead(self) -> None:
         self._settle()
+        self._take_features()
         self._ahead = self._sizes = None
 
 
