@@ -85,6 +85,7 @@ class Double:
         }
         self.key_code = 0  # refuse every signed request with this code
         self.status = 0  # answer every request with this status
+        self.lost_reads = 0  # so many GETs are answered by a gateway
         self.hang = asyncio.Event()
 
     @property
@@ -106,6 +107,9 @@ class Double:
         self.requests.append((request.method, request.path, query))
         if self.status:
             return web.Response(status=self.status, text="no", headers={"Retry-After": "7", "Location": "http://x/"})
+        if request.method == "GET" and self.lost_reads:
+            self.lost_reads -= 1
+            return web.Response(status=502, text="<html>bad gateway</html>")
         if "signature" in query and (refused := self.refuse(request, raw, query)):
             return refused
         place = request.path.removeprefix(self.prefix)

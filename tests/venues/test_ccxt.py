@@ -28,6 +28,7 @@ from klined.runtime.clock import SystemClock
 from klined.venues.binance import BinanceDialect
 from klined.venues.ccxt import CcxtVenue
 from klined.venues.permissions import Setup
+from klined.venues.wire import READ_TRIES
 from venues.binance_double import KEY, SECRET, Double, serving
 
 SPOT, PERP = "ETH/USDT", "ETH/USDT:USDT"
@@ -123,6 +124,18 @@ async def test_an_order_whose_answer_is_lost_is_sent_once_and_found(double: Doub
         assert traded(await heard(venue, Traded)) == Decimal("0.5")
         assert traded(await venue.query("kl-7f3a9c-1", symbol_of(double))) == Decimal("0.5")
         assert len(double.posts) == 1
+
+
+async def test_a_read_whose_answer_is_lost_is_asked_again_at_once_and_not_for_ever(double: Double) -> None:
+    async with trading(double) as venue:
+        double.lost_reads = READ_TRIES - 1
+        assert (await venue.account()).balances["USDT"] == 10_000
+        assert not double.lost_reads
+        double.requests.clear()
+        double.lost_reads = 100
+        with pytest.raises(Retryable, match="502"):
+            await venue.sync()
+        assert len(double.requests) == READ_TRIES
 
 
 @pytest.mark.parametrize("name", ["503", "502", "reset", "-1007", "empty"])

@@ -3,8 +3,9 @@
     ccxt's implicit or unified call ─ sign ─▶ fetch (replaced) ─▶ governor ─▶ socket ─▶ classify ─┬─▶ data
                                                                                                   ├─▶ Refusal
                                                                                                   └─▶ Doubt
-ccxt's own fetch, its retries, its throttle and its exception classes are out of the way. Nothing is sent twice,
-redirects are not followed (they would carry the key elsewhere), and an answer has a largest size.
+ccxt's own fetch, its retries, its throttle and its exception classes are out of the way. What writes is never sent
+twice; what only reads is asked again at once when its answer was lost. Redirects are not followed (they would carry
+the key elsewhere), and an answer has a largest size.
 """
 
 import ssl
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 ANSWER_BYTES_MAX = 32 << 20  # exchangeInfo of all symbols has some 20 MB
 TIMEOUT_S = 10.0
+READ_TRIES = 3  # a look at an account is a dozen reads, and of no use when one is missing
 
 _urgent: ContextVar[bool] = ContextVar("urgent", default=False)
 
@@ -68,12 +70,22 @@ class Wire:
         return max(0.0, self.governor.blocked_until_s - self._clock.monotonic_s())
 
     async def fetch(self, url: str, method: str, headers: Mapping[str, str] | None, body: str | None) -> object:
-        """Send once.
+        """Send once; a GET whose answer was quickly lost, READ_TRIES times at most.
 
         Raises:
             Refusal: certainly not done, or not sent for want of weight.
             Doubt: it may have been done.
         """
+        patient_s = self._clock.monotonic_s() + self.timeout_s / 2
+        for _ in range(READ_TRIES - 1 if method == "GET" else 0):
+            try:
+                return await self._fetch(url, method, headers, body)
+            except Doubt:
+                if self._clock.monotonic_s() >= patient_s:
+                    raise
+        return await self._fetch(url, method, headers, body)
+
+    async def _fetch(self, url: str, method: str, headers: Mapping[str, str] | None, body: str | None) -> object:
         parts = urlsplit(url)
         now_s = self._clock.monotonic_s()
         weight = self._weigh(method, parts.path, parts.query or body or "")
