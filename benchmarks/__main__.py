@@ -45,9 +45,11 @@ def main() -> int:
         rows += measured(topic)
     print(table.table(rows))
     table.write(rows, wanted.json)
-    missed = [row.name for row in rows if not row.ok]
+    missed, apart = ([row.name for row in rows if row.verdict == verdict] for verdict in ("MISS", "?"))
     if missed:
         print(f"\nmissed: {', '.join(missed)}")
+    if apart:
+        print(f"\nwithout their baseline, and so not judged: {', '.join(apart)}")
     return 1 if missed and wanted.check else 0
 
 

@@ -18,8 +18,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     baseline_value: float | None = None
     ratio: float | None = None
     required: str = ""  # in words, with the unit's numbers
-    ok: bool
+    ok: bool  # as far as it could be judged, see `verdict`
     note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """`ok`, `MISS`, or `?` where the baseline that it must be compared with is absent."""
+        if not self.ok:
+            return "MISS"
+        return "?" if "baseline" in self.required and self.ratio is None else "ok"
 
 
 def row(
@@ -91,7 +98,7 @@ def table(rows: Sequence[Row]) -> str:
             number(each.baseline_value),
             "" if each.ratio is None else f"{each.ratio:.2f} x",
             each.required,
-            "ok" if each.ok else "MISS",
+            each.verdict,
             each.note,
         )
         for each in rows

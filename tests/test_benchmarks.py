@@ -30,6 +30,13 @@ def test_row_below_its_ratio_is_missed_though_it_clears_its_floor() -> None:
     assert slow.required == ">= 20 and >= 1.1 x baseline"
 
 
+def test_figure_without_the_baseline_it_needs_is_not_called_ok() -> None:
+    told = row("a", 9.0, "bars/s", at_least=5, ratio_min=2, baseline="b")
+    assert (told.ok, told.verdict) == (True, "?")
+    assert row("a", 9.0, "bars/s", at_least=5, ratio_min=2, baseline_value=4.0).verdict == "ok"
+    assert row("a", 4.0, "bars/s", at_least=5, ratio_min=2, baseline="b").verdict == "MISS"
+
+
 def test_absent_baseline_cannot_be_missed_but_absent_work_can() -> None:
     assert row("a", 30.0, "bars/s", at_least=20, baseline="b", ratio_min=1.1, note="b is not installed").ok
     assert not absent("a", "bars/s", "no such module").ok
