@@ -70,7 +70,7 @@ EXCHANGE = (
     Wrong(name="halted", kind="halt", about={"symbol": SYMBOL, "duration_ms": 3 * MINUTE_MS}),
 )
 RULES = (
-    Wrong(name="coarser lots", kind="rules", about={"symbol": SYMBOL, "rules": {"lot": "0.01", "tick": "0.1"}}),
+    Wrong(name="coarser lots", kind="rules", about={"symbol": SYMBOL, "rules": {"lot": "0.001", "tick": "0.1"}}),
     Wrong(name="a larger least order", kind="rules", about={"symbol": SYMBOL, "rules": {"notional_min": "50"}}),
 )
 STOPS = (

@@ -54,13 +54,7 @@ async def test_faults_that_tell_most_leave_the_books_equal(tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("market", ["spot", "perp"])
-@pytest.mark.parametrize(
-    "group",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason="rules are read at a start only") if name == "rules" else ())
-        for name in sorted(GROUPS)
-    ],
-)
+@pytest.mark.parametrize("group", sorted(GROUPS))
 async def test_each_fault_alone_leaves_the_books_equal(group: str, market: str, tmp_path: Path) -> None:
     await survived(tmp_path, market, GROUPS[group], 60)
 
